@@ -1,0 +1,109 @@
+# Everything runs from a fresh clone: the first call makes .venv and installs the pinned
+# requirements (docs/decisions/0009); later calls start at once. Needs python3 (3.11 or newer)
+# with its venv module, and make.
+#
+#   make demo            the whole story in the terminal: no account, no database server
+#   make test            style, types, import directions and every test
+#   make lint            the same without the tests
+#   make format          rewrite the code in the house style
+#   make test-lowest     the tests on a built wheel and the oldest dependencies allowed
+#   make requirements    resolve the pins again, after a change of dependencies
+#   make clean           remove the environments and everything that tools left behind
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.run-installed
+DEV_STAMP := $(VENV)/.dev-installed
+
+# Wheels only, so no foreign build code runs. Python compiles what it imports at its first import;
+# compiling everything here would take most of the time.
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+PIP_INSTALL := $(PIP) install --require-hashes --only-binary :all: --no-compile
+# The build backend is among the pins, so building this folder needs no network of its own.
+PIP_SELF := $(PIP) install --no-deps --no-build-isolation --editable .
+
+UV := $(BIN)/uv
+UV_COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
+# `make requirements UPGRADE=--upgrade` takes the newest versions, else pins move only if they must.
+UPGRADE ?=
+
+.PHONY: help
+help:
+	@sed -n 's/^#   make/  make/p' Makefile
+
+.PHONY: demo
+demo: $(RUN_STAMP)
+	@$(BIN)/reverse-etl demo
+
+# pytest runs last, so that its summary is the last line.
+.PHONY: test
+test: lint
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(DEV_STAMP)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Not `python -m pytest`: that would find the modules of this folder before the built wheel.
+.PHONY: test-lowest
+test-lowest: $(UV)
+	rm -rf .venv-lowest
+	$(UV) venv --quiet --python $(BIN)/python .venv-lowest
+	$(UV) pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct \
+		--only-binary :all: --no-binary reverse-etl '.[dev]'
+	.venv-lowest/bin/pytest
+
+.PHONY: requirements
+requirements: $(UV)
+	$(UV_COMPILE) $(UPGRADE) pyproject.toml requirements/build.in \
+		--extra postgres --extra dev -o requirements/dev.txt
+	$(UV_COMPILE) $(UPGRADE) pyproject.toml requirements/build.in \
+		--extra postgres -c requirements/dev.txt -o requirements/run.txt
+
+.PHONY: clean
+clean:
+	rm -rf $(VENV) .venv-lowest build dist .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment -----------------------------------------------------------------------
+
+# pip is the last thing that venv installs, so it stands for a whole environment. Without the
+# Debian package python3-venv the command leaves half a one behind.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo '$(PYTHON) is older than 3.11; name another one: make PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo 'python3 cannot make environments; on Debian: apt-get install python3-venv' >&2; exit 1; }
+
+$(RUN_STAMP): requirements/run.txt pyproject.toml | $(BIN)/pip
+	@echo 'Installing into $(VENV) (once, less than a minute) ...'
+	@$(PIP_INSTALL) -r requirements/run.txt
+	@$(PIP_SELF)
+	@touch $@
+
+# The development pins hold the others at the same versions, so this serves `make demo` too.
+$(DEV_STAMP): requirements/dev.txt requirements/run.txt pyproject.toml | $(BIN)/pip
+	@echo 'Installing into $(VENV) with the development tools (once, about a minute) ...'
+	@$(PIP_INSTALL) -r requirements/dev.txt
+	@$(PIP_SELF)
+	@touch $(RUN_STAMP) $@
+
+# Only for maintainers of the pins, hence not among them.
+$(UV): | $(BIN)/pip
+	@$(PIP) install 'uv>=0.13,<0.14'

@@ -1,0 +1,226 @@
+"""E-mail addresses and user ids: how they are recognised and how a person is written as JSON.
+
+Two stages. The patterns here run in the warehouse and only drop what is plainly no identifier;
+:func:`read_people` looks again, closely, at what is about to be sent.
+
+An e-mail address of plain ASCII letters, digits and ``_ + - .`` passes one regular expression
+over the whole column. Only the others go, one by one, to the library ``email_validator``, whose
+verdict is used and whose rewriting is not: what is sent is what the warehouse holds. The two
+agree because the expression accepts a subset of what the library accepts. The top-level domain is
+judged by neither: ``.test`` or ``.local`` pass here, and Iterable, which keeps the list of real
+domains (support article 209082806), names them in its answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+
+from reverse_etl.connector import Identifier
+
+EMAIL_MAX_LENGTH = 254
+"""Characters of an address that fits into an SMTP path. Source: RFC 5321, erratum 1690."""
+
+USER_ID_MAX_LENGTH = 52
+"""Source: support article 29156459027348; Iterable API description, ``FailedUserUpdates``."""
+
+EMAIL = Identifier(
+    name="email",
+    pattern=r"^[^@\s\x01-\x1f\x7f]+@[^@\s\x01-\x1f\x7f]+[.][^@\s\x01-\x1f\x7f]+$",
+    max_length=EMAIL_MAX_LENGTH,
+    expected="an e-mail address",
+    trim=True,
+    lower=True,
+)
+USER_ID = Identifier(
+    name="userId",
+    pattern=r"^[!-~]([ -~]{0,50}[!-~])?$",
+    max_length=USER_ID_MAX_LENGTH,
+    expected="1 to 52 printable ASCII characters without white space at the edges",
+)
+BY_NAME: Mapping[str, Identifier] = MappingProxyType({"email": EMAIL, "userId": USER_ID})
+
+_PLAIN_EMAIL = r"^[a-z0-9_+-]+(?:[.][a-z0-9_+-]+)*@[a-z0-9]+(?:[.-][a-z0-9]+)*[.][a-z][a-z]+$"
+_PLAIN_EMAIL_MAX_LENGTH = 64
+"""Within 64 characters no local part (64) and no domain label (63) can be too long."""
+
+_PLAIN_USER_ID = r"^[!#-\[\]-~](?:[ !#-\[\]-~]*[!#-\[\]-~])?$"
+"""A user id without ``"`` and ``\\``, which JSON would escape."""
+
+_USER_ID = re.compile(USER_ID.pattern)
+
+
+def fault_of_email(value: str) -> str | None:
+    """Return why the text is no e-mail address, or None when it may be sent."""
+    if len(value.encode("utf-8", "surrogatepass")) > EMAIL_MAX_LENGTH:
+        return f"it is longer than {EMAIL_MAX_LENGTH} bytes"
+    try:
+        validate_email(
+            _with_neutral_domain(value),
+            check_deliverability=False,
+            strict=True,
+            test_environment=True,
+        )
+    except EmailNotValidError as error:
+        return " ".join(str(error).split())
+    return None if "." in value.rpartition("@")[2] else "its domain has no dot"
+
+
+def _with_neutral_domain(value: str) -> str:
+    """Return the address with a reserved top-level domain replaced by ``test``.
+
+    The library always refuses reserved ones; ``test`` is the only one it can be told to allow.
+    """
+    rest, dot, top = value.rpartition(".")
+    return f"{rest}.test" if dot and top in SPECIAL_USE_DOMAIN_NAMES else value
+
+
+def fault_of_user_id(value: str) -> str | None:
+    """Return why the text is no user id, or None when it may be sent."""
+    if _USER_ID.fullmatch(value):
+        return None
+    return f"a user id has {USER_ID.expected}"
+
+
+_FAULT_OF: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
+    {"email": fault_of_email, "userId": fault_of_user_id}
+)
+_PLAIN: Mapping[str, tuple[str, int]] = MappingProxyType(
+    {
+        "email": (_PLAIN_EMAIL, _PLAIN_EMAIL_MAX_LENGTH),
+        "userId": (_PLAIN_USER_ID, USER_ID_MAX_LENGTH),
+    }
+)
+
+
+def doubtful(name: str, values: pa.Array) -> list[int]:
+    """Return the offsets of the values that are not plainly good; NULLs among them."""
+    pattern, max_length = _PLAIN[name]
+    plain = pc.and_(
+        pc.match_substring_regex(values, pattern),
+        pc.less_equal(pc.binary_length(values), max_length),
+    ).fill_null(fill_value=False)
+    return [] if plain.true_count == len(plain) else _offsets(pc.invert(plain))
+
+
+def _offsets(mask: pa.Array) -> list[int]:
+    """Return where the mask is true."""
+    found: list[int] = pc.indices_nonzero(mask).to_pylist()
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who the changes of a record batch are about.
+
+    Attributes:
+        heads: JSON object with the identifiers of each, e.g. ``{"email":"a@b.com"}``; ``b""``
+            where the identity cannot be sent.
+        aliases: The second identifier of each, bare, or None.
+        faults: Offset to the reason why the identity cannot be sent.
+        remarks: Offset to the reason why the alias is left out.
+    """
+
+    heads: list[bytes]
+    aliases: list[str | None]
+    faults: dict[int, str] = field(default_factory=dict)
+    remarks: dict[int, str] = field(default_factory=dict)
+
+    def put(self, offsets: Sequence[int], part: People) -> None:
+        """Put people that were read apart at their offsets."""
+        for offset, head, alias in zip(offsets, part.heads, part.aliases, strict=True):
+            self.heads[offset] = head
+            self.aliases[offset] = alias
+        self.faults.update((offsets[i], reason) for i, reason in part.faults.items())
+        self.remarks.update((offsets[i], reason) for i, reason in part.remarks.items())
+
+
+def read_people(identities: pa.Array, name: str) -> People:
+    """Read bare identities that are all of one kind.
+
+    Args:
+        identities: Text.
+        name: ``email`` or ``userId``.
+    """
+    heads = _quoted(name, identities)
+    people = People(heads, [None] * len(heads))
+    for offset in doubtful(name, identities):
+        value = identities[offset].as_py() or ""
+        reason = _FAULT_OF[name](value)
+        heads[offset] = b"" if reason else orjson.dumps({name: value})
+        if reason:
+            people.faults[offset] = f"{name} {value!r} cannot be sent: {reason}"
+    return people
+
+
+def read_mixed_people(identities: pa.Array, aliases: pa.Array | None) -> People:
+    """Read identities written ``userId:…`` or ``email:…``, as hybrid projects have them.
+
+    Args:
+        identities: Text with the prefix.
+        aliases: E-mail addresses (with or without ``email:``) that are sent along, NULL where
+            there is none; None sends identities alone.
+
+    Raises:
+        ValueError: An identity has neither prefix.
+    """
+    is_user = pc.starts_with(identities, "userId:")
+    if pc.all(is_user).as_py():  # the usual page: nothing to take apart
+        return _read_user_ids(identities, aliases)
+    users, others = _offsets(is_user), _offsets(pc.starts_with(identities, "email:"))
+    if len(users) + len(others) != len(identities):
+        msg = "identities of a hybrid project must begin with userId: or email:"
+        raise ValueError(msg)
+    mixed = People([b""] * len(identities), [None] * len(identities))
+    picked = None if aliases is None else aliases.take(pa.array(users, pa.int64()))
+    mixed.put(users, _read_user_ids(identities.take(pa.array(users, pa.int64())), picked))
+    emails = identities.take(pa.array(others, pa.int64()))
+    mixed.put(others, read_people(pc.utf8_slice_codeunits(emails, len("email:")), "email"))
+    return mixed
+
+
+def _read_user_ids(identities: pa.Array, aliases: pa.Array | None) -> People:
+    """Read identities that all begin with ``userId:``, with their e-mail addresses if any."""
+    user_ids = pc.utf8_slice_codeunits(identities, len("userId:"))
+    people = read_people(user_ids, "userId")
+    if aliases is not None and aliases.null_count < len(aliases):
+        _add_aliases(people, user_ids, pc.replace_substring_regex(aliases, "^email:", ""))
+    return people
+
+
+def _add_aliases(people: People, user_ids: pa.Array, emails: pa.Array) -> None:
+    """Put valid e-mail addresses beside the user ids; note the others."""
+    doubts = {
+        i: people.heads[i] for i in {*doubtful("userId", user_ids), *doubtful("email", emails)}
+    }
+    pairs = pc.binary_join_element_wise(
+        '{"email":"', emails, '","userId":"', user_ids, '"}', ""
+    ).cast(pa.binary())
+    people.heads[:] = [
+        pair or head for pair, head in zip(pairs.to_pylist(), people.heads, strict=True)
+    ]
+    people.aliases[:] = emails.to_pylist()
+    for offset, head in doubts.items():
+        alias = people.aliases[offset]
+        people.heads[offset] = head
+        reason = None if alias is None else fault_of_email(alias)
+        if reason:
+            people.remarks[offset] = f"email {alias!r} was left out: {reason}"
+        if reason or not head:
+            people.aliases[offset] = None
+        elif alias is not None:
+            people.heads[offset] = b"%b,%b" % (orjson.dumps({"email": alias})[:-1], head[1:])
+
+
+def _quoted(name: str, values: pa.Array) -> list[bytes]:
+    """Return ``{"name":"value"}`` of each, right for values that JSON need not escape."""
+    joined = pc.binary_join_element_wise(f'{{"{name}":"', values, '"}', "")
+    quoted: list[bytes] = joined.cast(pa.binary()).to_pylist()
+    return quoted

@@ -1,0 +1,487 @@
+"""Reads a config file: YAML, environment, key files, connectors, cross references.
+
+:func:`load_config` reports everything that is wrong at once. Nothing is contacted.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ValidationError
+
+from reverse_etl.config.dbt import Manifests
+from reverse_etl.config.document import Document, KeyPath, UnreadableError, decode, parse
+from reverse_etl.config.explain import Problems, show_value, show_variables
+from reverse_etl.config.registry import Registry, UnusableConnectorError
+from reverse_etl.config.schema import (
+    Config,
+    EngineConfig,
+    NotificationConfig,
+    SyncConfig,
+    WarehouseConfig,
+    did_you_mean,
+)
+from reverse_etl.connector import AccountSettings, Connector, DestinationSettings
+from reverse_etl.errors import ConfigError
+
+DEFAULT_FILE = "config.yaml"
+PATH_VARIABLE = "REVERSE_ETL_CONFIG"
+SECTIONS = ("warehouses", "destinations", "engine", "notifications", "syncs")
+
+_MAX_KEY_FILE_BYTES = 65_536
+_API_KEY = re.compile(r"[!-~]+", re.ASCII)
+_URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:\+[A-Za-z0-9_]+)?://", re.ASCII)
+_DUCKDB_URL = re.compile(r"(?P<scheme>[^:]+)://(?P<host>[^/?]*)(?:/(?P<path>[^?]*))?(?P<query>.*)")
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def find_config(option: Path | None, environ: Mapping[str, str]) -> Path:
+    """Return the config file to use.
+
+    That is ``--config``, else ``REVERSE_ETL_CONFIG``, else ``config.yaml`` here.
+    """
+    return option or Path(environ.get(PATH_VARIABLE) or DEFAULT_FILE)
+
+
+def load_config(
+    path: Path,
+    environ: Mapping[str, str],
+    connectors: Mapping[str, type[Connector]] | None = None,
+) -> Config:
+    """Read and check a config file, without contacting anything.
+
+    Args:
+        path: The file.
+        environ: The environment; it wins over a ``.env`` beside the file.
+        connectors: Replaces the installed connectors.
+
+    Raises:
+        ConfigError: The file cannot be used; the error has one line for each problem.
+    """
+    variables = {**_read_env_file(path.parent / ".env"), **environ}
+    document = _read_document(path, variables)
+    return _Load(path, document, Registry(connectors)).config()
+
+
+def _read_document(path: Path, variables: Mapping[str, str]) -> Document:
+    """Return the values of the file, or raise with the one reason why there are none."""
+    try:
+        document = parse(decode(path.read_bytes()), variables)
+    except OSError as error:
+        line = (
+            f"{path}: cannot be read ({error.strerror}); write one with `reverse-etl init`, "
+            f"or name yours with --config PATH or {PATH_VARIABLE}"
+        )
+    except UnreadableError as error:
+        where = error.position
+        line = f"{path}:{where.line}:{where.column}: {error}" if where else f"{path}: {error}"
+    else:
+        if isinstance(document.value, dict) or document.faults:
+            return document
+        is_empty = document.value is None
+        what = "the config is empty" if is_empty else "the config is not a mapping of keys"
+        sections = ", ".join(SECTIONS)
+        line = f"{path}:1:1: {what}; it needs {sections} (`reverse-etl init` writes an example)"
+    raise ConfigError([line])
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    """Return the variables of a ``.env`` file, none when there is no file."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        line = f"{path}: cannot be read ({error.strerror}); make it readable or remove it"
+    except UnicodeDecodeError:
+        line = f"{path}: is not UTF-8; save it as UTF-8"
+    else:
+        values = dotenv_values(stream=io.StringIO(text), interpolate=False)
+        return {name: value for name, value in values.items() if value is not None}
+    raise ConfigError([line])
+
+
+class _Load:
+    """One reading of one file: section by section, then what needs several of them."""
+
+    def __init__(self, path: Path, document: Document, registry: Registry) -> None:
+        self._path = path
+        self._folder = path.absolute().parent
+        self._document = document
+        self._registry = registry
+        self._problems = Problems(str(path), document)
+        self._manifests = Manifests()
+        self._warnings: list[str] = []
+        self._connectors: dict[str, Connector] = {}
+        for variables in document.variables.values():
+            for name, value in variables.items():
+                self._problems.hide(value, f"${{{name}}}")
+
+    def config(self) -> Config:
+        """Return the config, or raise with all problems."""
+        self._check_sections()
+        warehouses = self._warehouses()
+        destinations = self._destinations()
+        engine = self._engine()
+        notifications = self._notifications()
+        syncs = self._syncs(destinations)
+        self._check_timeouts(destinations, engine)
+        lines = self._problems.lines()
+        if lines:
+            raise ConfigError(lines)
+        return Config(
+            path=self._path,
+            warehouses=warehouses,
+            destinations=destinations,
+            engine=engine,
+            notifications=notifications,
+            syncs=syncs,
+            warnings=self._warnings,
+            connectors=self._connectors,
+        )
+
+    # --- sections ---------------------------------------------------------------------------
+
+    def _check_sections(self) -> None:
+        """Note unknown and missing keys at the top of the file."""
+        top = self._mapping(())
+        for key in top:
+            if key not in SECTIONS:
+                message = f"unknown key; {did_you_mean(key, SECTIONS)}"
+                self._problems.add((key,), message, on_key=True)
+        for key in ("warehouses", "destinations", "syncs"):
+            if key not in top:
+                self._problems.add((key,), "this key is required")
+            elif top[key] is None and key != "syncs":
+                self._problems.add((key,), "must not be empty")
+        if "syncs" in top and not top["syncs"]:
+            self._warnings.append(self._problems.line(("syncs",), "there is no sync yet"))
+
+    def _warehouses(self) -> dict[str, WarehouseConfig]:
+        """Return the warehouses that are valid."""
+        found = {}
+        names = self._mapping(("warehouses",))
+        for name, path in self._entries("warehouses"):
+            raw = self._mapping(path)
+            self._check_url(raw, (*path, "url"))
+            warehouse = self._validate(WarehouseConfig, raw, path)
+            for key in ("workspace", "control"):
+                self._check_other_warehouse(name, raw.get(key), (*path, key), names)
+            if warehouse is not None:
+                found[name] = warehouse
+        return found
+
+    def _check_url(self, raw: dict[str, Any], path: KeyPath) -> None:
+        """Check the form of a warehouse URL and make a DuckDB path absolute, in place."""
+        url = raw.get("url")
+        if not isinstance(url, str):
+            return
+        self._problems.hide(url, "(the URL)")
+        try:
+            raw["url"] = absolute_url(url.strip(), self._folder)
+        except ValueError as error:
+            self._problems.add(path, str(error))
+
+    def _check_other_warehouse(
+        self, name: str, other: object, path: KeyPath, names: Mapping[str, Any]
+    ) -> None:
+        """Check that ``workspace`` or ``control`` names a warehouse that keeps its own tables."""
+        if not isinstance(other, str):
+            return
+        if other == name:
+            self._problems.add(path, "names the warehouse itself; remove the key")
+        elif self._check_reference(path, other, names, "warehouse"):
+            target = names[other]
+            if isinstance(target, dict) and target.get(path[-1]) is not None:
+                message = f"names a warehouse that has a {path[-1]} itself; name that one"
+                self._problems.add(path, message)
+
+    def _destinations(self) -> dict[str, AccountSettings]:
+        """Return the accounts that are valid."""
+        accounts = ((name, self._account(path)) for name, path in self._entries("destinations"))
+        return {name: account for name, account in accounts if account is not None}
+
+    def _account(self, path: KeyPath) -> AccountSettings | None:
+        """Return the account at the path, validated by its connector."""
+        raw = self._mapping(path)
+        connector = self._connector(path, raw)
+        self._read_api_key(path, raw)
+        account = None if connector is None else self._validate(connector.account, raw, path)
+        if account is not None and account.api_key is None:
+            self._check_keyless(path, account)
+        return account
+
+    def _connector(self, path: KeyPath, raw: Mapping[str, Any]) -> Connector | None:
+        """Return the connector that the destination at the path asks for."""
+        kind = raw.get("type")
+        path = (*path, "type")
+        if kind is None:
+            installed = ", ".join(self._registry.names()) or "none is installed"
+            self._problems.add(path, f"this key is required; connectors: {installed}")
+        elif not isinstance(kind, str):
+            self._problems.add(path, "must be text")
+        elif self._check_reference(path, kind, self._registry.names(), "connector"):
+            try:
+                return self._connectors.setdefault(kind, self._registry.get(kind)())
+            except UnusableConnectorError as error:
+                self._problems.add(path, str(error))
+        return None
+
+    def _engine(self) -> EngineConfig:
+        """Return the engine settings, the defaults where they are invalid."""
+        return self._validate(EngineConfig, self._mapping(("engine",)), ("engine",)) or (
+            EngineConfig()
+        )
+
+    def _notifications(self) -> tuple[NotificationConfig, ...]:
+        """Return the notifications that are valid."""
+        raw = self._document.at(("notifications",))
+        if raw is not None and not isinstance(raw, list):
+            self._problems.add(("notifications",), "must be a list: write - before each entry")
+            return ()
+        paths: list[KeyPath] = [("notifications", index) for index in range(len(raw or []))]
+        found = (self._validate(NotificationConfig, self._mapping(path), path) for path in paths)
+        return tuple(notification for notification in found if notification is not None)
+
+    def _syncs(self, destinations: Mapping[str, AccountSettings]) -> dict[str, SyncConfig]:
+        """Return the syncs that are valid."""
+        syncs = (
+            (name, self._sync(name, path, destinations)) for name, path in self._entries("syncs")
+        )
+        return {name: sync for name, sync in syncs if sync is not None}
+
+    # --- one sync ---------------------------------------------------------------------------
+
+    def _sync(
+        self, name: str, path: KeyPath, destinations: Mapping[str, AccountSettings]
+    ) -> SyncConfig | None:
+        """Return one sync, checked by itself, against the other sections and by its connector."""
+        raw = self._mapping(path)
+        if "name" in raw:
+            message = "unknown key; the name of a sync is its key under syncs"
+            self._problems.add((*path, "name"), message, on_key=True)
+        settings = self._settings((*path, "destination"))
+        if raw.get("destination") is not None:
+            # A faulty destination is reported by now; the rest is checked with a stand-in.
+            raw["destination"] = settings or DestinationSettings(name="-", object="-")
+        self._check_source_warehouse((*path, "source", "warehouse"))
+        sync = self._validate(SyncConfig, {**raw, "name": name}, path)
+        if sync is None or settings is None:
+            return None
+        account = destinations.get(settings.name)
+        if account is not None:
+            self._check_by_connector(path, account, sync)
+        return self._resolve_dbt_model(path, sync)
+
+    def _settings(self, path: KeyPath) -> DestinationSettings | None:
+        """Return the destination of a sync, validated by the model of its object."""
+        if self._document.at(path) is None:
+            return None  # reported as missing with the other keys of the sync
+        raw = self._mapping(path)
+        if not self._has_keys(path, raw, ("name", "object")):
+            return None
+        accounts = self._document.at(("destinations",))
+        known = accounts if isinstance(accounts, dict) else {}
+        if not self._check_reference((*path, "name"), raw["name"], known, "destination"):
+            return None
+        kind = self._document.at(("destinations", raw["name"], "type"))
+        connector = self._connectors.get(kind) if isinstance(kind, str) else None
+        if connector is None:
+            return None  # reported at the destination
+        objects = connector.objects
+        if not self._check_reference((*path, "object"), raw["object"], objects, "object"):
+            return None
+        return self._validate(objects[raw["object"]], raw, path)
+
+    def _has_keys(self, path: KeyPath, raw: Mapping[str, Any], keys: Sequence[str]) -> bool:
+        """Whether these keys hold text; note those that do not."""
+        complete = True
+        for key in keys:
+            if raw.get(key) is None:
+                self._problems.add((*path, key), "this key is required")
+            elif not isinstance(raw[key], str):
+                self._problems.add((*path, key), "must be text; put it in quotes")
+            complete = complete and isinstance(raw.get(key), str)
+        return complete
+
+    def _check_source_warehouse(self, path: KeyPath) -> None:
+        """Check that the warehouse of a source exists."""
+        name = self._document.at(path)
+        known = self._document.at(("warehouses",))
+        if isinstance(name, str) and isinstance(known, dict):
+            self._check_reference(path, name, known, "warehouse")
+
+    def _check_by_connector(
+        self, path: KeyPath, account: AccountSettings, sync: SyncConfig
+    ) -> None:
+        """Note what the connector says of the settings taken together."""
+        connector = self._connectors[account.type]
+        for problem in connector.check(account, sync.destination, sync.mapping, sync.mode):
+            self._problems.add_foreign((*path, *problem.path), problem.message)
+
+    def _resolve_dbt_model(self, path: KeyPath, sync: SyncConfig) -> SyncConfig:
+        """Return the sync with the table of its dbt model filled in."""
+        source = sync.source
+        if source.dbt_model is None:
+            return sync
+        manifest = self._folder / source.dbt_manifest
+        try:
+            relation = self._manifests.relation(manifest, source.dbt_model)
+        except ValueError as error:
+            self._problems.add((*path, "source", "dbt_model"), str(error))
+            return sync
+        return sync.model_copy(update={"source": source.resolved(relation, manifest)})
+
+    # --- secrets ----------------------------------------------------------------------------
+
+    def _read_api_key(self, path: KeyPath, raw: dict[str, Any]) -> None:
+        """Put the API key of an account into ``raw``, stripped and checked."""
+        key, file = raw.get("api_key"), raw.get("api_key_file")
+        source = (*path, "api_key")
+        if key is not None and file is not None:
+            self._problems.add(source, "is given twice; remove it or api_key_file")
+        elif isinstance(file, str):
+            source = (*path, "api_key_file")
+            raw["api_key_file"] = str(self._folder / file)
+            key = self._read_key_file(source, self._folder / file)
+        elif isinstance(key, str) and not self._document.variables.get(source):
+            message = (
+                "the key is written in the config; use ${NAME} or api_key_file, so that the "
+                "file can be shared"
+            )
+            self._warnings.append(self._problems.line(source, message))
+        if isinstance(key, str):
+            raw["api_key"] = self._checked_key(source, key.strip())
+
+    def _check_keyless(self, path: KeyPath, account: AccountSettings) -> None:
+        """Note a missing key, where the connector cannot do without one."""
+        try:
+            account.headers()
+        except ConfigError:
+            message = "an API key is required: write api_key: ${NAME}, or api_key_file: PATH"
+            self._problems.add((*path, "api_key"), message)
+
+    def _read_key_file(self, path: KeyPath, file: Path) -> str | None:
+        """Return the text of a key file, or None when it has none."""
+        try:
+            with file.open("rb") as stream:
+                data = stream.read(_MAX_KEY_FILE_BYTES)
+        except OSError as error:
+            message = f"cannot be read ({error.strerror}); check the path, relative to the config"
+            self._problems.add(path, message + show_value(self._document, path))
+            return None
+        except ValueError:  # a NUL in the path
+            self._problems.add(path, "is no path")
+            return None
+        # Bytes that are not ASCII become characters that the check of the key refuses.
+        return data.decode("latin-1")
+
+    def _checked_key(self, path: KeyPath, key: str) -> str:
+        """Check that a key can stand in an HTTP header; never repeat any of it."""
+        self._problems.hide(key, "(the API key)")
+        origin = show_variables(self._document, path)
+        if not key:
+            self._problems.add(path, f"the API key is empty{origin}; set it")
+        elif not _API_KEY.fullmatch(key):
+            message = f"the API key has white space or characters outside ASCII{origin}"
+            self._problems.add(path, f"{message}; copy it again")
+        return key
+
+    # --- over several sections --------------------------------------------------------------
+
+    def _check_timeouts(
+        self, destinations: Mapping[str, AccountSettings], engine: EngineConfig
+    ) -> None:
+        """A request must be over before another run can take the lease."""
+        for name, account in destinations.items():
+            timeout = account.request_timeout_seconds
+            if timeout is not None and timeout >= engine.lease_seconds:
+                message = (
+                    "request_timeout_seconds must be less than engine.lease_seconds "
+                    f"({engine.lease_seconds:g}); lower it or raise the lease"
+                )
+                self._problems.add(("destinations", name, "request_timeout_seconds"), message)
+
+    # --- pieces -----------------------------------------------------------------------------
+
+    def _mapping(self, path: KeyPath) -> dict[str, Any]:
+        """Return a copy of the mapping at the path; note when it is something else."""
+        value = self._document.at(path)
+        if isinstance(value, dict):
+            return dict(value)
+        if value is not None:
+            self._problems.add(path, "must be a mapping of keys to values")
+        return {}
+
+    def _entries(self, section: str) -> list[tuple[str, KeyPath]]:
+        """Return name and path of each entry of a section; note those that are no mappings."""
+        entries: list[tuple[str, KeyPath]] = []
+        for name, value in self._mapping((section,)).items():
+            path = (section, name)
+            if isinstance(value, dict):
+                entries.append((name, path))
+            else:
+                self._problems.add(path, "must be a mapping of keys to values")
+        return entries
+
+    def _validate(self, model: type[M], raw: Mapping[str, Any], path: KeyPath) -> M | None:
+        """Return the section as a model, or None when it is invalid."""
+        try:
+            return model.model_validate(dict(raw))
+        except ValidationError as error:
+            details = error.errors(include_input=False, include_url=False)
+        self._problems.add_details(model, details, path)
+        return None
+
+    def _check_reference(
+        self, path: KeyPath, name: str, known: Mapping[str, Any] | Sequence[str], kind: str
+    ) -> bool:
+        """Whether ``name`` is one of the known ones; note the closest one when it is not."""
+        if name in known:
+            return True
+        shown = show_value(self._document, path)
+        # A value from the environment is not shown, so neither is what it resembles.
+        hint = did_you_mean(name if shown.startswith(",") else "", known)
+        self._problems.add(path, f"there is no such {kind}{shown}; {hint}")
+        return False
+
+
+def absolute_url(url: str, folder: Path) -> str:
+    """Return a warehouse URL with the path of a DuckDB file made absolute.
+
+    Args:
+        url: SQLAlchemy URL.
+        folder: Where a relative path starts.
+
+    Raises:
+        ValueError: It is no URL, or a DuckDB that lives in memory only; the text has no part
+            of the URL, which may hold a password.
+    """
+    scheme = _URL_SCHEME.match(url)
+    if scheme is None:
+        raise ValueError("must be a SQLAlchemy URL such as duckdb:///warehouse.duckdb")
+    if scheme[1] != "duckdb":
+        return url
+    match = _DUCKDB_URL.fullmatch(url)
+    if match is None or match["host"]:
+        raise ValueError("a DuckDB path follows three slashes: duckdb:///warehouse.duckdb")
+    name = unquote(match["path"] or "")
+    if not name or name.startswith(":memory:"):
+        raise ValueError(
+            "a DuckDB in memory forgets what was delivered; name a file, "
+            "such as duckdb:///warehouse.duckdb"
+        )
+    if name.startswith(("md:", "motherduck:")):
+        return url
+    if name.startswith("~"):
+        raise ValueError("~ is not expanded here; write the whole path of the DuckDB file")
+    # SQLAlchemy 2.1 decodes %XX in the path, and a bare ? would start the options.
+    path = str(folder / name).replace("%", "%25").replace("?", "%3F")
+    return f"{match['scheme']}:///{path}{match['query']}"

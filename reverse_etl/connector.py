@@ -1,0 +1,419 @@
+"""The connector contract: what code for one kind of destination must offer.
+
+A connector does no I/O. Whatever needs the network is a *conversation*: a generator that
+yields :class:`Request` values, is sent an :class:`Answer` for each, and returns a result.
+The engine owns sockets, time, pacing, retries and logs. It repeats a request that got no
+answer or a transient one (:meth:`DestinationObject.is_transient`) for ``retry_seconds`` and
+hands the conversation the last answer. So a connector is tested with values in and values
+out, and the same code runs under the simulator.
+
+A conversation ends the whole run by raising :class:`Fatal`.
+
+Connectors are found through the entry-point group ``reverse_etl.connectors``; the name of the
+entry point is the ``type:`` of a destination in the config, its value a :class:`Connector`
+class. Importing the class must stay cheap (no pyarrow): the config is validated with it.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import pyarrow as pa
+
+
+class Operation(StrEnum):
+    """What a change does to one identity at the destination."""
+
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+# --- what travels over the wire ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, relative to the account's base URL.
+
+    Attributes:
+        method: HTTP method, upper case.
+        path: Absolute path, already percent-encoded, without a query.
+        endpoint: Name of the rate-limit bucket, a key of :attr:`Limits.requests_per_second`.
+        body: JSON as bytes, or None.
+        query: Query parameters.
+        changes: Offsets within the batch of the changes that the request carries; None means
+            all of them. Read for the ``attempts`` of the sync log.
+    """
+
+    method: str
+    path: str
+    endpoint: str
+    body: bytes | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    changes: Sequence[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP response, whole, with its size capped and secrets redacted by the engine.
+
+    Attributes:
+        status: HTTP status code.
+        body: The body; text or JSON is the reader's to find out.
+        headers: Header names in lower case.
+    """
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def json(self) -> Any:  # noqa: ANN401 - the shape of a foreign answer is unknown
+        """Return the decoded body, or None when it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:  # covers UnicodeDecodeError and JSONDecodeError
+            return None
+        except RecursionError:
+            return None
+
+    def text(self, limit: int = 300) -> str:
+        """Return at most ``limit`` characters of the body, on one line, for a message."""
+        return " ".join(self.body[: limit * 4].decode("utf-8", "replace").split())[:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """The request got no response that can be trusted.
+
+    Attributes:
+        reason: What happened, one line without secrets: ``timed out after 30 s``.
+        maybe_applied: False only when the request certainly never left (refused connection).
+    """
+
+    reason: str
+    maybe_applied: bool = True
+
+
+Answer = Response | NoAnswer
+
+
+class Fatal(Exception):  # noqa: N818 - named for what happens next
+    """The run must stop: the account, the target or a project limit is wrong.
+
+    Attributes:
+        code: Stable snake_case name, e.g. ``unauthorized``, ``unknown_list``.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        """Say what is wrong and the next step; never with a secret."""
+        super().__init__(reason)
+        self.code = code
+
+
+# --- what became of a change ---------------------------------------------------------------
+
+OutcomeStatus = Literal["succeeded", "invalid", "rejected", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one change.
+
+    Attributes:
+        status: ``succeeded``; ``invalid`` (we refused it, nothing was sent); ``rejected`` (the
+            API refused it); ``unknown`` (sent, no trustworthy answer).
+        code: Stable snake_case name; None for a plain success.
+        reason: One line for a person; may hold identifiers, never a secret.
+        retryable: Whether the same change may succeed later. ``unknown`` is always tried again.
+    """
+
+    status: OutcomeStatus
+    code: str | None = None
+    reason: str | None = None
+    retryable: bool = False
+
+
+SUCCEEDED = Outcome("succeeded")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The result of a delivery: one outcome per change, in batch order."""
+
+    outcomes: Sequence[Outcome]
+    warnings: Sequence[str] = ()
+
+
+# --- what is delivered ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """How a destination identifier is normalised and recognised, as data for SQL and Arrow.
+
+    Attributes:
+        name: The name in the config's ``identifiers``, e.g. ``email``.
+        pattern: Regular expression of a usable value after normalising, in the common subset
+            of RE2, PostgreSQL and Python (anchors, classes, counts; no look-around).
+        max_length: Characters.
+        expected: What a usable value looks like, for messages: ``an e-mail address``.
+        trim: Whether surrounding white space is removed first.
+        lower: Whether A-Z is folded to a-z (only these: other letters have traps).
+    """
+
+    name: str
+    pattern: str
+    max_length: int
+    expected: str
+    trim: bool = False
+    lower: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MappedField:
+    """A destination field and where its value comes from.
+
+    Attributes:
+        name: Destination field.
+        column: Warehouse column, or None for a constant.
+        constant: The value when ``column`` is None.
+        type: Wanted destination type, or None to follow the column.
+        null: What a NULL does: ``skip`` leaves the field out, ``clear`` sends null.
+    """
+
+    name: str
+    column: str | None = None
+    constant: Any = None
+    type: str | None = None
+    null: Literal["skip", "clear"] = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMapping:
+    """The mapping of a sync as a connector sees it.
+
+    Attributes:
+        identifiers: Identifier name to warehouse column.
+        fields: Profile fields, in config order.
+    """
+
+    identifiers: Mapping[str, str]
+    fields: Sequence[MappedField] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may carry and how often it may be sent.
+
+    Attributes:
+        records_per_request: Changes.
+        bytes_per_request: Encoded body.
+        requests_per_second: Endpoint name to rate; 0 means no limit.
+    """
+
+    records_per_request: int
+    bytes_per_request: int
+    requests_per_second: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a sync writes to within the account: a list, or the whole project.
+
+    Attributes:
+        id: The destination's own id as text; empty where the object needs none.
+        name: Its name, when it is known by name.
+        just_created: Whether we made it so recently that the API may not know it yet.
+    """
+
+    id: str
+    name: str | None = None
+    just_created: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Records ready to be put into requests, column by column; all lists are equally long.
+
+    Attributes:
+        bodies: Encoded JSON of each record; ``b""`` where the change needs no request.
+        identities: Identity of each change.
+        aliases: The second identifier that is sent along, or None.
+        outcomes: Offset to outcome for the changes that must not be sent, or (a success with a
+            reason) that carry a remark into the log when they succeed.
+    """
+
+    bodies: Sequence[bytes]
+    identities: Sequence[str]
+    aliases: Sequence[str | None]
+    outcomes: Mapping[int, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The changes of one request: all of one operation, never empty."""
+
+    operation: Operation
+    target: Target
+    bodies: Sequence[bytes]
+    identities: Sequence[str]
+    aliases: Sequence[str | None]
+
+    def __len__(self) -> int:
+        """Return the number of changes."""
+        return len(self.bodies)
+
+
+# --- settings ------------------------------------------------------------------------------
+
+
+class AccountSettings(BaseModel):
+    """Keys that every destination of the config has; a connector subclasses it.
+
+    ``api_key`` comes from the environment or from ``api_key_file``. ``requests_per_second``
+    None means the connector's default for each endpoint, 0 no limit.
+    ``request_timeout_seconds`` None means 30, or two thirds of the lease if that is less.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    type: str
+    api_key: SecretStr | None = None
+    api_key_file: Path | None = None
+    base_url: str | None = None
+    requests_per_second: float | None = Field(default=None, ge=0)
+    max_in_flight: int = Field(default=4, ge=1, le=64)
+    records_per_request: int = Field(default=1000, ge=1, le=10_000)
+    bytes_per_request: int = Field(default=4_000_000, ge=1_000, le=100_000_000)
+    request_timeout_seconds: float | None = Field(default=None, gt=0, le=600)
+    retry_seconds: float = Field(default=60, ge=0, le=86_400)
+
+    def url(self) -> str:
+        """Return the base URL of all requests, without a trailing slash."""
+        raise NotImplementedError
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that carry the secret."""
+        raise NotImplementedError
+
+
+class DestinationSettings(BaseModel):
+    """Keys under ``destination:`` of a sync; a connector subclasses it for each object."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: str
+    object: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A fault of the settings that only the connector can see.
+
+    Attributes:
+        path: Keys from the sync (``("destination", "list")``) to the faulty value.
+        message: What is wrong and what to write instead.
+    """
+
+    path: tuple[str, ...]
+    message: str
+
+
+# --- the contract itself -------------------------------------------------------------------
+
+TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
+
+
+class DestinationObject(ABC):
+    """One object (list, user) of one account, bound to the mapping of one sync.
+
+    Attributes:
+        identifiers: In order of precedence: the first one that a row has is its identity.
+        prefixed: Whether an identity is written ``name:value`` (more than one identifier kind).
+        sends_alias: Whether the second identifier is sent along with the first.
+        deletes: Whether a person who left can be removed (or cleared) at all.
+        limits: See :class:`Limits`.
+        host: Host name of the account, part of what makes it *this* account.
+        kind: Project type or the like, part of what makes it *this* account.
+        target: The configured target, by id or by name (the other one is empty or None).
+    """
+
+    identifiers: tuple[Identifier, ...]
+    prefixed: bool
+    sends_alias: bool
+    deletes: bool
+    limits: Limits
+    host: str
+    kind: str
+    target: Target
+
+    @abstractmethod
+    def find_target(self) -> Generator[Request, Answer, Target]:
+        """Find the target, or make it where the config says so. Idempotent."""
+
+    @abstractmethod
+    def prepare(self, operation: Operation, changes: pa.RecordBatch) -> Prepared:
+        """Validate and encode changes, vectorised; pure.
+
+        Args:
+            operation: The kind of all the changes.
+            changes: Columns ``_identity`` (text), ``_alias`` (text, may be NULL) and the mapped
+                columns. A column's Arrow field metadata may hold ``kind``: ``json`` or
+                ``number`` says how its text is to be read.
+        """
+
+    @abstractmethod
+    def deliver(self, batch: Batch) -> Generator[Request, Answer, Delivered]:
+        """Send the batch; return one outcome per change. Re-sending changes nothing."""
+
+    def is_transient(self, batch: Batch | None, response: Response) -> bool:
+        """Whether the same request may succeed a little later."""
+        del batch
+        return response.status in TRANSIENT_STATUSES
+
+
+class Connector(ABC):
+    """The code for one kind of destination.
+
+    Attributes:
+        api_version: Version of this contract the connector was written for.
+        account: Model of a destination in the config.
+        objects: Object name to the model of ``destination:`` in a sync.
+        sandbox_module: Import path of a local stand-in for the API, or None. The module offers
+            ``serve(argv: Sequence[str]) -> int`` and ``Sandbox`` (see the Iterable one).
+    """
+
+    api_version: ClassVar[int] = 1
+    account: ClassVar[type[AccountSettings]]
+    objects: ClassVar[Mapping[str, type[DestinationSettings]]]
+    sandbox_module: ClassVar[str | None] = None
+
+    @abstractmethod
+    def check(
+        self, account: AccountSettings, settings: DestinationSettings, mapping: FieldMapping, mode: str
+    ) -> list[Problem]:
+        """Return what is wrong with the settings taken together; offline."""
+
+    @abstractmethod
+    def bind(
+        self, account: AccountSettings, settings: DestinationSettings, mapping: FieldMapping, mode: str
+    ) -> DestinationObject:
+        """Return the object a sync writes to. May import pyarrow."""
+
+    def sandbox(self) -> ModuleType | None:
+        """Import and return the sandbox module, or None."""
+        import importlib  # noqa: PLC0415 - only the sandbox and demo commands need it
+
+        return importlib.import_module(self.sandbox_module) if self.sandbox_module else None

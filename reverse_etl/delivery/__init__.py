@@ -1,0 +1,1 @@
+"""Delivery: batches, pacing, retries, HTTP, and the loop that drives connector conversations."""

@@ -1,0 +1,553 @@
+"""The real transport: one connection pool, a few threads, strict limits on every answer.
+
+This is the only file that opens sockets to a destination. It never follows a redirect (the key
+would travel along), never uses a proxy or any other setting of the environment, always verifies
+TLS, and keeps every secret out of what it hands on, since servers echo what they are sent.
+"""
+
+from __future__ import annotations
+
+import html
+import ipaddress
+import json
+import re
+import socket
+import threading
+import time
+import zlib
+from contextlib import suppress
+from importlib import metadata
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlsplit
+
+import httpcore
+import httpx
+
+from reverse_etl.connector import NoAnswer, Response
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from reverse_etl.connector import Answer, Request
+
+_REDACTED = "[redacted]"
+_GRACE_S = 1.0
+_JOIN_S = 2.0
+_PIECE = 65_536
+_KEEP_ALIVE_S = 5.0
+_HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
+
+
+class _UnreadableError(Exception):
+    """The answer came but cannot be used; the text says why and holds nothing from it."""
+
+
+class _Job(NamedTuple):
+    ticket: int
+    request: Request
+    timeout_s: float
+    deadline: float
+
+
+class HttpTransport:
+    """A :class:`reverse_etl.delivery.transport.Transport` over HTTP/1.1."""
+
+    def __init__(
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        max_in_flight: int,
+        secrets: Sequence[str],
+        max_response_bytes: int = 10_000_000,
+    ) -> None:
+        """Get ready; nothing is contacted yet.
+
+        Args:
+            base_url: ``https://host``, or plain ``http`` for a loopback host; a path is kept.
+            headers: Sent with every request, the key among them.
+            max_in_flight: Requests at a time, and so threads and connections.
+            secrets: Replaced by ``[redacted]`` wherever an answer repeats them.
+            max_response_bytes: Largest body, before and after decompression.
+
+        Raises:
+            ValueError: A URL that would give the key away, or a header HTTP cannot carry.
+        """
+        self._base_url = base_url.rstrip("/")
+        self._host = _checked_host(base_url)
+        self._redact = _Redactor(secrets)
+        self._max_bytes = max_response_bytes
+        self._max_threads = max_in_flight
+        self._backend = _DeadlineBackend()
+        self._client = _client(base_url, headers, max_in_flight, self._backend)
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[int, Answer | Exception]] = SimpleQueue()
+        self._open: dict[int, _Job] = {}
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+
+    def start(self, ticket: int, request: Request, timeout_s: float) -> None:
+        """Hand a request to a thread; see :meth:`Transport.start`.
+
+        Raises:
+            ValueError: The path does not begin with a slash, so it could change the host.
+            RuntimeError: The transport is closed.
+        """
+        if self._closed:
+            msg = "the transport is closed"
+            raise RuntimeError(msg)
+        if not request.path.startswith("/"):
+            msg = f"the path of a request must begin with a slash: {request.path!r}"
+            raise ValueError(msg)
+        job = _Job(ticket, request, timeout_s, time.monotonic() + timeout_s)
+        self._open[ticket] = job
+        if len(self._threads) < min(len(self._open), self._max_threads):
+            self._add_thread()
+        self._jobs.put(job)
+
+    def wait(self, timeout_s: float) -> list[tuple[int, Answer]]:
+        """Return what arrived; see :meth:`Transport.wait`."""
+        arrived = self._get(timeout_s)
+        answers = [a for ticket, answer in arrived if (a := self._accept(ticket, answer))]
+        return answers + self._overdue()
+
+    def close(self) -> None:
+        """Break off what is on the wire, end the threads, close the connections."""
+        if self._closed:
+            return
+        self._closed = True
+        self._backend.abort()
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join(_JOIN_S)
+        self._client.close()
+
+    def _add_thread(self) -> None:
+        # Daemons: a thread stuck in name resolution must not keep the process alive.
+        thread = threading.Thread(target=self._work, name="reverse-etl-http", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _get(self, timeout_s: float) -> list[tuple[int, Answer | Exception]]:
+        arrived = []
+        with suppress(Empty):
+            arrived.append(self._answers.get(timeout_s > 0, timeout_s))
+            while True:
+                arrived.append(self._answers.get_nowait())
+        return arrived
+
+    def _accept(self, ticket: int, answer: Answer | Exception) -> tuple[int, Answer] | None:
+        if self._open.pop(ticket, None) is None:
+            return None  # given up before
+        if isinstance(answer, Exception):
+            raise answer
+        return ticket, answer
+
+    def _overdue(self) -> list[tuple[int, Answer]]:
+        """Give up requests whose thread hangs where no deadline reaches: name resolution.
+
+        Such a thread sends nothing later on: every connection checks the deadline first.
+        """
+        latest = time.monotonic() - _GRACE_S
+        late = [job for job in self._open.values() if job.deadline < latest]
+        for job in late:
+            del self._open[job.ticket]
+        return [(job.ticket, _timed_out(job, sent=True)) for job in late]
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            answer: Answer | Exception
+            try:
+                answer = self._exchange(job)
+            except Exception as error:  # noqa: BLE001 - raised again by wait()
+                answer = error
+            self._answers.put((job.ticket, answer))
+
+    def _exchange(self, job: _Job) -> Answer:
+        """Send one request; whatever the network does becomes an answer."""
+        self._backend.set_deadline(job.deadline)
+        try:
+            return self._send(job)
+        except (httpcore.ConnectTimeout, httpcore.PoolTimeout):
+            return _timed_out(job, sent=False)
+        except httpcore.TimeoutException:
+            return _timed_out(job, sent=True)
+        except httpcore.ConnectError as error:
+            detail = self._redact.text(" ".join(str(error).split()))
+            return NoAnswer(f"cannot connect to {self._host}: {detail}", maybe_applied=False)
+        except _UnreadableError as error:
+            return NoAnswer(str(error))
+        # Not the text of these: it may quote headers, ours or the server's.
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+            return NoAnswer(f"the connection broke before the answer was complete ({_kind(error)})")
+
+    def _send(self, job: _Job) -> Response:
+        request = job.request
+        outgoing = self._client.build_request(
+            request.method,
+            self._base_url + request.path,
+            params=request.query or None,
+            content=request.body,
+            timeout=job.timeout_s,
+        )
+        incoming = self._client.send(outgoing, stream=True)
+        try:
+            body = self._body(incoming)
+        finally:
+            incoming.close()
+        return Response(
+            incoming.status_code, self._redact.octets(body), self._headers(incoming.headers.raw)
+        )
+
+    def _body(self, incoming: httpx.Response) -> bytes:
+        """Read and decompress the body, both within the size limit."""
+        encoding = incoming.headers.get("content-encoding", "identity").strip().lower()
+        pieces = self._capped(incoming.iter_raw())
+        if encoding in ("", "identity"):
+            return b"".join(pieces)
+        if encoding in ("gzip", "x-gzip"):
+            return self._gunzip(pieces)
+        msg = "the answer is compressed in a way that was not asked for"
+        raise _UnreadableError(msg)
+
+    def _capped(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        size = 0
+        for piece in pieces:
+            size += len(piece)
+            if size > self._max_bytes:
+                raise self._too_large()
+            yield piece
+
+    def _gunzip(self, pieces: Iterable[bytes]) -> bytes:
+        inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        out: list[bytes] = []
+        room = self._max_bytes + 1
+        try:
+            for piece in pieces:
+                # max_length 0 would mean no limit; room never gets there.
+                out.append(inflate.decompress(piece, room))
+                room -= len(out[-1])
+                if room <= 0 or inflate.unconsumed_tail:
+                    raise self._too_large()
+        except zlib.error as error:
+            msg = "the answer is not valid gzip"
+            raise _UnreadableError(msg) from error
+        if not inflate.eof:
+            msg = "the compressed answer broke off"
+            raise _UnreadableError(msg)
+        return b"".join(out)
+
+    def _too_large(self) -> _UnreadableError:
+        return _UnreadableError(f"response larger than {self._max_bytes:,} bytes")
+
+    def _headers(self, raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in raw:
+            name = self._redact.octets(raw_name).decode("latin-1").lower()
+            value = self._redact.octets(raw_value).decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return headers
+
+
+def _timed_out(job: _Job, *, sent: bool) -> NoAnswer:
+    what = "answer" if sent else "connection"
+    return NoAnswer(f"no {what} within {job.timeout_s:g} s", maybe_applied=sent)
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__
+
+
+# --- before anything is sent ---------------------------------------------------------------
+
+
+def _client(
+    base_url: str, headers: Mapping[str, str], connections: int, backend: _DeadlineBackend
+) -> httpx.Client:
+    ours = {
+        "accept": "application/json",
+        "accept-encoding": "gzip",
+        "content-type": "application/json",
+        "user-agent": f"reverse-etl/{_version()}",
+    }
+    return httpx.Client(
+        headers={**ours, **_checked_headers(headers)},
+        transport=_Pool(_context(base_url), connections, backend),
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+def _context(base_url: str) -> ssl.SSLContext | None:
+    if urlsplit(base_url).scheme == "http":
+        return None
+    return httpx.create_ssl_context(verify=True, trust_env=False)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("reverse-etl")
+    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        return "0"
+
+
+def _checked_host(base_url: str) -> str:
+    """Return host and port for messages; refuse a URL that would give the key away."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if parts.username is not None or parts.query or parts.fragment or not host:
+        # Not repeated in the message: it may hold a password.
+        msg = "base_url must be scheme://host[:port][/path] and nothing else"
+        raise ValueError(msg)
+    if parts.scheme == "http" and not _is_loopback(host):
+        msg = f"base_url: plain http would show the key on the way to {host}; use https"
+        raise ValueError(msg)
+    if parts.scheme not in ("http", "https"):
+        msg = f"base_url: {parts.scheme or 'no scheme'} is not supported; use https"
+        raise ValueError(msg)
+    return f"{host}:{parts.port}" if parts.port else host
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether the host is this machine: localhost, 127.0.0.0/8 or ::1."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Refuse values that HTTP cannot carry here: the client's own error would print them."""
+    for name, value in headers.items():
+        if not _HEADER_VALUE.fullmatch(value):
+            msg = (
+                f"the value of header {name!r} is empty or has a space at its ends, a line break "
+                "or a character that HTTP does not allow; check the API key"
+            )
+            raise ValueError(msg)
+    return headers
+
+
+# --- after an answer came ------------------------------------------------------------------
+
+
+class _Redactor:
+    """Replaces secrets, in the forms in which a server may echo them."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        forms = {form for secret in secrets if secret for form in _forms(secret)}
+        # The longest first: one secret may be the beginning of another.
+        ordered = sorted(forms, key=lambda form: (-len(form), form))
+        self._forms = [form.encode() for form in ordered]
+
+    def octets(self, text: bytes) -> bytes:
+        """Return ``text`` without secrets."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, _REDACTED.encode())
+        return text
+
+    def text(self, text: str) -> str:
+        """Return ``text`` without secrets."""
+        return self.octets(text.encode()).decode()
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield the secret as it is and as JSON, URLs and HTML would write it."""
+    yield secret
+    for ensure_ascii in (True, False):
+        escaped = json.dumps(secret, ensure_ascii=ensure_ascii)[1:-1]
+        yield escaped
+        yield escaped.replace("/", "\\/")
+    units = secret.encode("utf-16-be").hex()
+    for digits in (units, units.upper()):
+        yield "".join("\\u" + digits[i : i + 4] for i in range(0, len(digits), 4))
+    yield quote(secret, safe="")
+    yield quote(secret)
+    yield html.escape(secret)
+
+
+# --- deadlines -----------------------------------------------------------------------------
+
+
+class _Pool(httpx.BaseTransport):
+    """httpx's side of a connection pool whose sockets know the deadline of their request.
+
+    The time-outs of httpx hold for single reads and writes, so a server that drips bytes could
+    keep a request alive for ever.
+    """
+
+    def __init__(
+        self, context: ssl.SSLContext | None, connections: int, backend: _DeadlineBackend
+    ) -> None:
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=context,
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=_KEEP_ALIVE_S,
+            network_backend=backend,
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request; the body of the answer is read by the caller."""
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        )
+        answer = self._pool.handle_request(
+            httpcore.Request(
+                request.method,
+                url,
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.close()
+
+
+class _Body(httpx.SyncByteStream):
+    """The body of an answer, not yet read."""
+
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield pieces as they arrive."""
+        return self._answer.iter_stream()
+
+    def close(self) -> None:
+        """Give the connection back; it is closed unless the body was read to its end."""
+        self._answer.close()
+
+
+class _DeadlineBackend(httpcore.NetworkBackend):
+    """Opens sockets; each thread's deadline bounds everything that thread does with them."""
+
+    def __init__(self) -> None:
+        self._backend = httpcore.SyncBackend()
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._aborted = False
+
+    def set_deadline(self, deadline: float) -> None:
+        """Bound what this thread does from now on by a monotonic time."""
+        self._local.deadline = deadline
+
+    def left(self, late: type[httpcore.TimeoutException]) -> float:
+        """Return the seconds that this thread has left, more than 0.
+
+        Raises:
+            TimeoutException: Of the type ``late``: none, or the transport was closed.
+        """
+        deadline: float = self._local.deadline
+        left = deadline - time.monotonic()
+        if left <= 0 or self._aborted:
+            raise late
+        return left
+
+    def abort(self) -> None:
+        """Wake every thread that waits for a socket, and let none begin anew."""
+        with self._lock:
+            self._aborted = True
+            sockets = list(self._sockets)
+        for each in sockets:
+            with suppress(OSError):
+                # Not the method of SSLSocket: it changes state that the reading thread uses.
+                socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+    def track(self, opened: socket.socket, replaced: socket.socket | None = None) -> None:
+        """Remember a socket for :meth:`abort`, perhaps in place of another one."""
+        with self._lock:
+            self._sockets.add(opened)
+            if replaced is not None:
+                self._sockets.discard(replaced)
+
+    def forget(self, closed: socket.socket) -> None:
+        """Forget a socket that is closed."""
+        with self._lock:
+            self._sockets.discard(closed)
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect within the deadline, name resolution included."""
+        del timeout
+        left = self.left(httpcore.ConnectTimeout)
+        stream = self._backend.connect_tcp(host, port, left, local_address, socket_options)
+        return _DeadlineStream(stream, self)
+
+
+class _DeadlineStream(httpcore.NetworkStream):
+    """A connection on which no read or write outlives the deadline of its thread."""
+
+    def __init__(
+        self,
+        stream: httpcore.NetworkStream,
+        backend: _DeadlineBackend,
+        replaced: socket.socket | None = None,
+    ) -> None:
+        self._stream = stream
+        self._backend = backend
+        self._socket: socket.socket = stream.get_extra_info("socket")
+        backend.track(self._socket, replaced)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return what is there, at most ``max_bytes``; empty at the end."""
+        del timeout
+        return self._stream.read(max_bytes, self._backend.left(httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all of ``buffer``."""
+        del timeout
+        view = memoryview(buffer)
+        try:
+            while view:
+                self._socket.settimeout(self._backend.left(httpcore.WriteTimeout))
+                # One send, not sendall: the deadline is looked at after each piece.
+                view = view[self._socket.send(view[:_PIECE]) :]
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout from error
+        except OSError as error:
+            raise httpcore.WriteError from error
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        """Shake hands within the deadline."""
+        del timeout
+        try:
+            left = self._backend.left(httpcore.ConnectTimeout)
+            stream = self._stream.start_tls(ssl_context, server_hostname, left)
+        except BaseException:
+            self.close()
+            raise
+        return _DeadlineStream(stream, self._backend, self._socket)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._backend.forget(self._socket)
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's own signature
+        """Return what httpcore wants to know about the socket."""
+        return self._stream.get_extra_info(info)

@@ -1,0 +1,103 @@
+"""What can go wrong, by what happens next.
+
+    ReverseEtlError
+    ├── ConfigError            exit 2   nothing was contacted; every problem is listed
+    ├── Busy                   exit 5   another run of this sync is active
+    └── RunError               exit 1   the run stops; what it knows is in the tables
+        ├── SourceError                 the query cannot be used as it is
+        ├── WarehouseError              the warehouse refused or lost a statement
+        │   └── RightsError             a right is missing; the message has the GRANTs
+        ├── AccountChanged              the sync name belongs to another account or list
+        ├── PlanRefused                 ``--plan FILE`` is not what a run would send now
+        ├── LeaseLost                   another run took over; this one may write nothing more
+        └── DestinationError            the destination stopped the run (key, list, limit, outage)
+
+Only the command line turns an error into a line of text and an exit code; the library raises.
+"""
+
+from __future__ import annotations
+
+
+class ReverseEtlError(Exception):
+    """Something the user can act on.
+
+    Attributes:
+        code: Stable snake_case name of the error, as written to ``sync_runs.error_code``.
+        exit_code: Exit code of the command line (design: 1 failed, 2 config, 5 busy).
+    """
+
+    code = "error"
+    exit_code = 1
+
+
+class ConfigError(ReverseEtlError):
+    """The config cannot be used; ``problems`` holds one finished line for each fault."""
+
+    code = "config_error"
+    exit_code = 2
+
+    def __init__(self, problems: list[str]) -> None:
+        """Keep the problem lines; the text of the error is all of them."""
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Busy(ReverseEtlError):
+    """Another run of this sync is active, or the DuckDB file is locked by another process."""
+
+    code = "busy"
+    exit_code = 5
+
+
+class RunError(ReverseEtlError):
+    """A run that stops. ``code`` and the text go to ``sync_runs``."""
+
+    code = "run_failed"
+
+    def __init__(self, reason: str, *, code: str | None = None) -> None:
+        """Say what happened and the next step; ``code`` replaces the class's own."""
+        super().__init__(reason)
+        if code is not None:
+            self.code = code
+
+
+class SourceError(RunError):
+    """The source query fails, lacks a mapped column, or is more than one statement."""
+
+    code = "source_error"
+
+
+class WarehouseError(RunError):
+    """The warehouse refused or lost a statement of ours."""
+
+    code = "warehouse_error"
+
+
+class RightsError(WarehouseError):
+    """A right on the warehouse is missing; the text holds the exact GRANT statements."""
+
+    code = "missing_rights"
+
+
+class AccountChanged(RunError):
+    """The sync name already belongs to another account, object or list."""
+
+    code = "account_changed"
+
+
+class PlanRefused(RunError):
+    """The plan file does not describe what a run would send now."""
+
+    code = "plan_refused"
+
+
+class LeaseLost(RunError):
+    """The lease expired and another run took it: nothing more may be written or sent."""
+
+    code = "lease_lost"
+
+
+class DestinationError(RunError):
+    """The destination stopped the run: wrong key, unknown list, field limit, outage."""
+
+    code = "destination_error"

@@ -1,0 +1,51 @@
+"""What a run gets from outside: time, chance, the wire, and when to stop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from reverse_etl.clock import Clock, SystemClock
+from reverse_etl.connector import AccountSettings
+from reverse_etl.delivery.http import HttpTransport
+from reverse_etl.delivery.limiter import Pacers
+from reverse_etl.delivery.transport import Transport
+
+
+def http_transport(account: AccountSettings) -> Transport:
+    """Return the real transport of an account."""
+    return HttpTransport(
+        account.url(),
+        account.headers(),
+        account.max_in_flight,
+        [account.api_key.get_secret_value()] if account.api_key else [],
+    )
+
+
+@dataclass
+class Ports:
+    """The outside of a run; tests and the simulator bring their own.
+
+    Attributes:
+        clock: See :mod:`reverse_etl.clock`.
+        rng: Jitter of the back-off.
+        pacers: Shared by all syncs of the process that use the same key.
+        transport: Makes the transport of an account.
+        stop: Whether to stop; asked often.
+        progress: Told how many changes are settled, of how many.
+    """
+
+    clock: Clock = field(default_factory=SystemClock)
+    rng: random.Random = field(default_factory=random.Random)
+    pacers: Pacers | None = None
+    transport: Callable[[AccountSettings], Transport] = http_transport
+    stop: Callable[[], bool] = lambda: False
+    progress: Callable[[int, int], None] = lambda _done, _planned: None
+
+    @property
+    def shared_pacers(self) -> Pacers:
+        """Return the pacers, made on first use when none were given."""
+        if self.pacers is None:
+            self.pacers = Pacers(self.clock)
+        return self.pacers

@@ -1,0 +1,132 @@
+"""What a run tells whoever asked for it: a value, a JSON document, a few lines of text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reverse_etl.connector import Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FORMAT_VERSION = "1.0"
+
+EXIT_CODES = {
+    "succeeded": 0,
+    "failed": 1,
+    "completed_with_failures": 3,
+    "held": 4,
+    "busy": 5,
+    "interrupted": 130,
+}
+
+# Several syncs: the worst exit code, in this order (design §4).
+WORST_FIRST = (2, 143, 130, 1, 4, 5, 3, 0)
+
+
+def by_operation() -> dict[Operation, int]:
+    """Return a zero for each operation."""
+    return dict.fromkeys(Operation, 0)
+
+
+@dataclass
+class RunReport:
+    """One run of one sync.
+
+    Attributes:
+        sync: Name of the sync.
+        run_id: Its number, or None when no run was started (busy).
+        status: As in ``sync_runs``; also ``busy``.
+        planned: Changes planned, by operation.
+        succeeded: Changes confirmed.
+        failed: Changes tried and not confirmed.
+        retries: Planned changes that an earlier run had left open.
+        invalid: Rows without a usable identifier.
+        duplicates: Rows that lost their identity to another row.
+        failed_records_open: Failed records of the sync after the run.
+        requests: Requests sent.
+        error_code: Stable name of what stopped the run, else None.
+        error: One line for a person, else None.
+        warnings: Remarks that stopped nothing.
+    """
+
+    sync: str
+    run_id: int | None = None
+    status: str = "planning"
+    planned: dict[Operation, int] = field(default_factory=by_operation)
+    succeeded: dict[Operation, int] = field(default_factory=by_operation)
+    failed: dict[Operation, int] = field(default_factory=by_operation)
+    retries: int = 0
+    invalid: int = 0
+    duplicates: int = 0
+    failed_records_open: int = 0
+    requests: int = 0
+    error_code: str | None = None
+    error: str | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code of the command line for this run."""
+        return EXIT_CODES[self.status]
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as JSON values, by the names of the contract."""
+        return {
+            "sync": self.sync,
+            "run_id": self.run_id,
+            "status": self.status,
+            "planned": _named(self.planned),
+            "succeeded": _named(self.succeeded),
+            "failed": _named(self.failed),
+            "retries": self.retries,
+            "invalid": self.invalid,
+            "duplicates": self.duplicates,
+            "failed_records_open": self.failed_records_open,
+            "requests": self.requests,
+            "error_code": self.error_code,
+            "error": self.error,
+            "warnings": self.warnings,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the report as text for a terminal."""
+        run = f" run {self.run_id}" if self.run_id is not None else ""
+        lines = [f"{self.sync}{run}: {self.status.replace('_', ' ')}"]
+        if any(self.planned.values()):
+            lines += [self._counts(operation) for operation in Operation if self.planned[operation]]
+        elif self.status == "succeeded":
+            lines.append("  nothing to send")
+        facts = [
+            f"{count} {name}"
+            for count, name in (
+                (self.requests, "requests"),
+                (self.retries, "retries"),
+                (self.invalid, "rows without identifier"),
+                (self.duplicates, "duplicate rows"),
+                (self.failed_records_open, "failed records open"),
+            )
+            if count
+        ]
+        if facts:
+            lines.append("  " + ", ".join(facts))
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        if self.error:
+            lines += [f"  {line}" for line in self.error.splitlines()]
+        return lines
+
+    def _counts(self, operation: Operation) -> str:
+        failed = self.failed[operation]
+        text = f"  {operation.value}: {self.succeeded[operation]} of {self.planned[operation]}"
+        return f"{text}, {failed} failed" if failed else text
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the exit code that stands for several."""
+    found = set(codes)
+    return next((code for code in WORST_FIRST if code in found), 0)
+
+
+def _named(counts: dict[Operation, int]) -> dict[str, int]:
+    return {operation.value: count for operation, count in counts.items()}

@@ -1,0 +1,500 @@
+"""One sync run, from top to bottom.
+
+    lease      one run per sync at a time
+    recover    settle what a killed run left behind
+    plan       the query once, the difference, in the warehouse; the brake
+    commit     the stored plan becomes the last committed run: the commit point
+    deliver    the plan streams out in batches; checkpoints confirm a position
+    settle     outcomes into the log, the failed records and the counts
+    retain     what is old goes
+
+A crash between any two statements leaves a state that *recover* understands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from reverse_etl.account import account_of, is_same_account, pacing_key, refuse_changed_account
+from reverse_etl.connector import Operation, Target
+from reverse_etl.delivery.retry import RetryPolicy
+from reverse_etl.delivery.sender import Delivery, Page, Progress, Sender
+from reverse_etl.errors import DestinationError, LeaseLost, PlanRefused, RunError, WarehouseError
+from reverse_etl.planning import Plan, base_tables, make_plan, plan_digest
+from reverse_etl.ports import Ports
+from reverse_etl.report import RunReport
+from reverse_etl.settle import Ending, record_outcomes, retain, settle
+from reverse_etl.warehouse import warehouse_of
+from reverse_etl.warehouse.lease import Heartbeat, Lease
+from reverse_etl.warehouse.statements import control
+from reverse_etl.warehouse.statements.changes import plan_parts, sample_deletes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from reverse_etl.config import Config
+    from reverse_etl.delivery.limiter import Pacer
+    from reverse_etl.delivery.transport import Transport
+    from reverse_etl.warehouse.base import Transaction
+    from reverse_etl.warehouse.shape import State
+
+# How far sending may run ahead of the last checkpoint, in full rounds of requests in flight: a
+# crash sends at most this much again. Enough that a checkpoint never makes the wire wait.
+WINDOW_ROUNDS = 16
+
+# Rows read from the plan at a time, at least; memory holds a page or two, whatever the plan's size.
+PAGE_ROWS = 20_000
+
+# A list made less than this ago may still be unknown to the API (Iterable's own tests wait 30 s).
+JUST_CREATED_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one run differs from the usual.
+
+    Attributes:
+        full: Send every current row again.
+        allow_deletes: Let the brake pass once.
+        trigger: ``manual`` or ``schedule``.
+        scheduled_for: The tick this run serves, in UTC without time zone; None for manual runs.
+        expected_digest: Send exactly the plan with this digest, or refuse.
+    """
+
+    full: bool = False
+    allow_deletes: bool = False
+    trigger: str = "manual"
+    scheduled_for: datetime | None = None
+    expected_digest: str | None = None
+
+
+def run_sync(
+    config: Config, sync_name: str, options: Options | None = None, ports: Ports | None = None
+) -> RunReport:
+    """Run a sync now.
+
+    Args:
+        config: A loaded config.
+        sync_name: The sync.
+        options: How this run differs from the usual.
+        ports: Time, chance and the wire, for tests.
+
+    Returns:
+        What the run did; a run that failed says so there and does not raise.
+
+    Raises:
+        ConfigError: There is no such sync, or its config cannot be used.
+        Busy: Another run of the sync is active; nothing was written.
+        WarehouseError: The warehouse cannot be opened, or our tables cannot be made.
+    """
+    return Run(config, sync_name, options or Options(), ports or Ports()).execute()
+
+
+class Run:
+    """One run of one sync."""
+
+    def __init__(self, config: Config, sync_name: str, options: Options, ports: Ports) -> None:
+        """Bind the parts; nothing is contacted yet."""
+        self.config = config
+        self.sync = config.sync(sync_name)
+        self.options = options
+        self.ports = ports
+        self.account = config.account(self.sync.destination.name)
+        self.destination = config.bind(sync_name)
+        self.timeout_s = config.request_timeout_seconds(self.sync.destination.name)
+        self.warehouse = warehouse_of(config, self.sync.source.warehouse, ports.clock)
+        self.lease = Lease(
+            self.warehouse,
+            sync_name,
+            seconds=config.engine.lease_seconds,
+            clock=ports.clock,
+        )
+        self.window = WINDOW_ROUNDS * self.account.max_in_flight * self.account.records_per_request
+        self.report = RunReport(sync_name)
+        self.run_id = 0
+        self.started_at: Any = None
+
+    # --- the story -------------------------------------------------------------------------
+
+    def execute(self) -> RunReport:
+        """Run the sync; see the module for the steps."""
+        seconds = self.config.engine.lease_seconds
+        with self.warehouse:
+            self.warehouse.prepare_schema()
+            self.lease.take()
+            try:
+                with Heartbeat(self.lease, self.warehouse, seconds):
+                    self.recover()
+                    self.begin()
+                    self.run()
+            finally:
+                self.give_lease_back()
+        return self.report
+
+    def run(self) -> None:
+        """Plan, deliver, settle, retain; a run that must stop says why."""
+        try:
+            plan = self.plan()
+        except RunError as error:
+            self.end_unplanned("failed", error)
+            return
+        if plan is None:
+            return
+        try:
+            delivery = self.deliver(plan)
+            self.settle(plan, delivery)
+            self.retain()
+        except (LeaseLost, WarehouseError) as error:
+            # Its row stays "delivering": the next run settles what this one left.
+            self.report.status = "failed"
+            self.report.error_code, self.report.error = error.code, str(error)
+
+    # --- recover ---------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Settle the runs that were killed, up to what is known of them."""
+        runs = self.warehouse.tables.runs
+        with self.warehouse.transaction() as tx:
+            state = tx.state(self.sync.name)
+            unfinished = tx.rows(control.unfinished_runs(runs, self.sync.name))
+        for run_id, started_at in unfinished:
+            if state.base is not None and run_id == state.base.run_id:
+                self._settle_killed(state, started_at)
+            else:
+                self._end_killed_planning(run_id)
+
+    def _settle_killed(self, state: State, started_at: datetime) -> None:
+        base = state.base
+        if base is None:
+            return
+        with self.warehouse.transaction() as tx:
+            settle(
+                tx,
+                self.lease,
+                base_tables(self.sync.name, base, self.warehouse.schema),
+                started_at=started_at,
+                ending=Ending(
+                    base.position,
+                    base.send_limit,
+                    base.requests_sent,
+                    status="interrupted",
+                    error_code="killed",
+                    error_reason="the run was killed; the next run sends the rest",
+                ),
+                retain_logs=self.sync.observability.retain_sync_logs,
+                deletes=self.destination.deletes and self.sync.mode == "mirror",
+            )
+
+    def _end_killed_planning(self, run_id: int) -> None:
+        with self.warehouse.transaction() as tx:
+            values = {
+                "status": "interrupted",
+                "finished_at": tx.now(),
+                "error_code": "killed",
+                "error_reason": "the run was killed while planning; nothing was planned",
+            }
+            tx.run(
+                control.change_run(self.warehouse.tables.runs, self.sync.name, run_id, values),
+            )
+            self.lease.confirm(tx)
+
+    # --- begin -----------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Number the run and write its row."""
+        tables = self.warehouse.tables
+        with self.warehouse.transaction() as tx:
+            numbered = control.number_run(tables.state, self.sync.name, self.lease.token)
+            self.lease.guard(tx.run(numbered))
+            row = tx.rows(control.read_state(tables.state, self.sync.name))[0]
+            self.run_id, self.started_at = row.last_run_id, tx.now()
+            values = {
+                "sync_name": self.sync.name,
+                "sync_run_id": self.run_id,
+                "trigger": self.options.trigger,
+                "sync_type": "full" if self.options.full else "incremental",
+                "status": "planning",
+                "scheduled_for": self.options.scheduled_for,
+                "started_at": self.started_at,
+                **dict.fromkeys(_COUNTERS, 0),
+            }
+            tx.run(control.start_run(tables.runs, values))
+        self.report.run_id = self.run_id
+
+    # --- plan and commit -------------------------------------------------------------------
+
+    def plan(self) -> Plan | None:
+        """Plan and commit; None when the run ends here, held or told to stop."""
+        with self.warehouse.transaction() as tx:
+            state = tx.state(self.sync.name)
+            account = account_of(self.destination, self.sync.destination.object)
+            same = is_same_account(account, state, self.destination.target.id)
+            if not (same or self.options.full):
+                refuse_changed_account(self.sync.name, account, state)
+            plan = make_plan(
+                tx,
+                self.sync,
+                self.destination,
+                state.base if same else None,
+                run_id=self.run_id,
+                full=self.options.full,
+                fresh=not same,
+            )
+            self._report_plan(plan)
+            self._refuse_other_plan(tx, plan)
+            held = None if self.options.allow_deletes else self._held(tx, plan)
+            if held is None and not self.ports.stop():
+                self._commit(tx, plan, state, same_account=same)
+                return plan
+            tx.abandon()
+        if held is not None:
+            self.end_unplanned("held", held)
+        else:
+            text = "told to stop while planning; nothing was sent"
+            self.end_unplanned("interrupted", RunError(text, code="interrupted"))
+        return None
+
+    def _report_plan(self, plan: Plan) -> None:
+        report = self.report
+        report.planned, report.retries = plan.planned, plan.retries
+        report.invalid, report.duplicates = plan.rows_invalid, plan.rows_duplicate
+
+    def _refuse_other_plan(self, tx: Transaction, plan: Plan) -> None:
+        expected = self.options.expected_digest
+        if expected is not None and plan_digest(tx, plan) != expected:
+            raise PlanRefused(
+                "the source, the destination's state or the config has changed since the plan "
+                f"file was written; nothing was sent. Look again with: reverse-etl plan "
+                f"{self.sync.name}",
+            )
+
+    def _held(self, tx: Transaction, plan: Plan) -> RunError | None:
+        """The brake: a message when too many people would newly leave."""
+        if not plan.holds(self.sync.max_delete_percent):
+            return None
+        some = [row[0] for row in tx.rows(sample_deletes(plan.tables.changes, 5))]
+        percent = 100 * plan.new_deletes / plan.base_identities
+        return RunError(
+            f"{plan.new_deletes} of {plan.base_identities} people would be removed "
+            f"({percent:.1f} %, max_delete_percent is {self.sync.max_delete_percent:g}), among "
+            f"them {', '.join(some)}. Nothing was sent. If this is right, let it pass once with: "
+            f"reverse-etl run-sync {self.sync.name} --allow-deletes --config {self.config.path}",
+            code="held",
+        )
+
+    def _commit(self, tx: Transaction, plan: Plan, state: State, *, same_account: bool) -> None:
+        """The commit point: from here on this plan is the last one, and is carried out."""
+        tables = self.warehouse.tables
+        columns = state.base.columns if state.base else None
+        tx.point_view(f"snapshot_{self.sync.name}", plan.tables.snapshot, columns, plan.shape)
+        if not same_account:
+            tx.run(control.forget_failed(tables.failed, self.sync.name))
+        values = {"status": "delivering", **_plan_values(plan)}
+        tx.run(control.change_run(tables.runs, self.sync.name, self.run_id, values))
+        account = account_of(self.destination, self.sync.destination.object)
+        committed = control.commit_run(
+            tables.state,
+            self.sync.name,
+            self.lease.token,
+            run_id=self.run_id,
+            send_limit=self.window,
+            mapping=plan.shape.mapping(),
+            account={
+                "account_host": account.host,
+                "account_kind": account.kind,
+                "account_object": account.object,
+                "target_name": account.target,
+                "target_id": state.target_id if same_account else None,
+            },
+        )
+        self.lease.guard(tx.run(committed))
+
+    def end_unplanned(self, status: str, error: RunError) -> None:
+        """End a run that committed nothing; its row is all that it leaves."""
+        tables, report = self.warehouse.tables, self.report
+        report.status, report.error_code, report.error = status, error.code, str(error)
+        if isinstance(error, LeaseLost):
+            return
+        with self.warehouse.transaction() as tx:
+            report.failed_records_open = tx.scalar(
+                control.count_open(tables.failed, self.sync.name),
+            )
+            values = {
+                "status": status,
+                "finished_at": tx.now(),
+                "error_code": error.code,
+                "error_reason": str(error),
+                "failed_records_open": report.failed_records_open,
+                "rows_invalid": report.invalid,
+                "rows_duplicate": report.duplicates,
+                "retries_planned": report.retries,
+                **{f"{operation}s_planned": count for operation, count in report.planned.items()},
+            }
+            tx.run(control.change_run(tables.runs, self.sync.name, self.run_id, values))
+            self.lease.confirm(tx)
+
+    # --- deliver ---------------------------------------------------------------------------
+
+    def deliver(self, plan: Plan) -> Delivery:
+        """Send the plan; a run with nothing planned makes no request at all."""
+        if plan.size == 0:
+            return Delivery("done", None, None, 0, [], 0, [])
+        transport = self.ports.transport(self.account)
+        try:
+            sender = self._sender(transport)
+            try:
+                target = self._target(sender)
+            except (DestinationError, RunError) as error:
+                if isinstance(error, (LeaseLost, WarehouseError)):
+                    raise
+                ended = "interrupted" if error.code == "interrupted" else "fatal"
+                return Delivery(ended, error.code, str(error), 0, [], sender.requests_sent, [])
+            sender.target = target
+            return sender.deliver(self._pages(plan), 0, self.window, self._checkpoint(plan))
+        finally:
+            transport.close()
+
+    def _sender(self, transport: Transport) -> Sender:
+        return Sender(
+            object=self.destination,
+            target=self.destination.target,
+            transport=transport,
+            pacers=self._pacer,
+            clock=self.ports.clock,
+            policy=lambda: RetryPolicy(self.account.retry_seconds, self.ports.rng),
+            timeout_s=self.timeout_s,
+            max_in_flight=self.account.max_in_flight,
+            checkpoint_seconds=self.config.engine.checkpoint_seconds,
+            stop=self.ports.stop,
+            before_request=lambda: self.lease.check(self.timeout_s),
+        )
+
+    def _pacer(self, endpoint: str) -> Pacer:
+        rate = self.destination.limits.requests_per_second[endpoint]
+        return self.ports.shared_pacers.get(pacing_key(self.account), endpoint, rate)
+
+    def _target(self, sender: Sender) -> Target:
+        """The target as an earlier run found it, else as the destination says now."""
+        with self.warehouse.transaction() as tx:
+            state, now = tx.state(self.sync.name), tx.now()
+        if state.target_id is not None:
+            age = now - state.target_created_at if state.target_created_at else None
+            recent = age is not None and age < timedelta(seconds=JUST_CREATED_SECONDS)
+            return Target(state.target_id, self.destination.target.name, recent)
+        found = sender.converse(self.destination.find_target())
+        with self.warehouse.transaction() as tx:
+            created_at = tx.now() if found.just_created else None
+            kept = control.keep_target(
+                self.warehouse.tables.state,
+                self.sync.name,
+                self.lease.token,
+                found.id,
+                created_at,
+            )
+            self.lease.guard(tx.run(kept))
+        return found
+
+    def _pages(self, plan: Plan) -> Iterator[Page]:
+        """The plan in the order of sending, a page at a time."""
+        records = self.destination.limits.records_per_request
+        rows = -(-PAGE_ROWS // records) * records
+        changes = plan.tables.changes
+        with self.warehouse.transaction() as tx:
+            parts = tx.rows(plan_parts(changes))
+        for phase, operation, first, last in parts:
+            for start in range(first, last + 1, rows):
+                stop = min(start + rows - 1, last)
+                page = self.warehouse.read_page(plan.shape, changes, start, stop)
+                yield Page(phase, Operation(operation), start, page)
+
+    def _checkpoint(self, plan: Plan) -> Any:
+        """Return what makes progress durable: the failures first, then the position."""
+
+        def checkpoint(progress: Progress) -> None:
+            with self.warehouse.transaction() as tx:
+                record_outcomes(tx, plan.tables, progress.settled)
+                self._advance(tx, progress.position, progress.requests_sent, self.window)
+            self.ports.progress(progress.position, plan.size)
+
+        return checkpoint
+
+    def _advance(self, tx: Transaction, position: int, requests_sent: int, window: int) -> None:
+        advanced = control.advance(
+            self.warehouse.tables.state,
+            self.sync.name,
+            self.lease.token,
+            position=position,
+            send_limit=position + window,
+            requests_sent=requests_sent,
+        )
+        self.lease.guard(tx.run(advanced))
+
+    # --- settle and retain -----------------------------------------------------------------
+
+    def settle(self, plan: Plan, delivery: Delivery) -> None:
+        """Write down what became of every change that was tried."""
+        with self.warehouse.transaction() as tx:
+            record_outcomes(tx, plan.tables, delivery.settled)
+            self._advance(tx, delivery.position, delivery.requests_sent, 0)
+            status, totals = settle(
+                tx,
+                self.lease,
+                plan.tables,
+                started_at=self.started_at,
+                ending=Ending(
+                    delivery.position,
+                    delivery.position,
+                    delivery.requests_sent,
+                    status=_ENDED[delivery.ended],
+                    newly_invalid=plan.rows_newly_invalid,
+                    error_code=delivery.error_code,
+                    error_reason=delivery.error_reason,
+                ),
+                retain_logs=self.sync.observability.retain_sync_logs,
+                deletes=plan.shape.deletes,
+            )
+        report = self.report
+        report.status, report.requests = status, delivery.requests_sent
+        report.succeeded, report.failed = totals.succeeded, totals.failed
+        report.failed_records_open = totals.failed_records_open
+        report.error_code, report.error = delivery.error_code, delivery.error_reason
+        report.warnings += delivery.warnings
+        self.ports.progress(plan.size, plan.size)
+
+    def retain(self) -> None:
+        """Drop what is older than the config says."""
+        rules = self.sync.observability
+        try:
+            self.report.warnings += retain(self.warehouse, self.sync.name, self.run_id, rules)
+        except WarehouseError as error:
+            self.report.warnings.append(f"old logs and snapshots stay for now: {error}")
+
+    def give_lease_back(self) -> None:
+        """Let the next run in at once."""
+        try:
+            self.lease.give_back()
+        except WarehouseError as error:
+            # It expires by itself; what the run did is settled already.
+            self.report.warnings.append(f"the lease was not given back: {error}")
+
+
+_ENDED = {"done": None, "interrupted": "interrupted", "fatal": "failed"}
+
+_COUNTERS = (
+    *(f"{o}s_{what}" for o in Operation for what in ("planned", "succeeded", "failed")),
+    *("rows_read", "rows_invalid", "rows_duplicate", "retries_planned"),
+    *("failed_records_open", "requests_sent"),
+)
+
+
+def _plan_values(plan: Plan) -> dict[str, int]:
+    return {
+        "rows_read": plan.rows_read,
+        "rows_invalid": plan.rows_invalid,
+        "rows_duplicate": plan.rows_duplicate,
+        "retries_planned": plan.retries,
+        **{f"{operation}s_planned": count for operation, count in plan.planned.items()},
+    }

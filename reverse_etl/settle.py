@@ -1,0 +1,200 @@
+"""Outcomes into the log, the failed records and the run's row; then what is old goes.
+
+Settling is one transaction, fenced by the lease: a crash leaves either none of it, and the next
+run does it, or all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reverse_etl.connector import Operation
+from reverse_etl.errors import WarehouseError
+from reverse_etl.report import by_operation
+from reverse_etl.warehouse.statements import control, retention
+from reverse_etl.warehouse.statements.settle import FAILED_COLUMNS, SettleStatements
+from reverse_etl.warehouse.tables import RUN_TABLES, RunTables, clause, run_table_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from reverse_etl.config import ObservabilityConfig
+    from reverse_etl.delivery.sender import Settled
+    from reverse_etl.warehouse.base import Transaction, Warehouse
+    from reverse_etl.warehouse.lease import Lease
+
+
+@dataclass
+class Totals:
+    """What a settled run came to.
+
+    Attributes:
+        succeeded: Changes confirmed, by operation.
+        failed: Changes tried and not confirmed, by operation.
+        failed_records_open: Failed records of the sync now.
+    """
+
+    succeeded: dict[Operation, int]
+    failed: dict[Operation, int]
+    failed_records_open: int = 0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ends.
+
+    Attributes:
+        position: Every change at or below it is settled.
+        window: No change above it was sent.
+        requests_sent: Requests of the run.
+        status: Of the run, or None to let the totals decide (succeeded or with failures).
+        newly_invalid: Rows newly found invalid: they, too, make it end with failures.
+        error_code: What stopped it, else None.
+        error_reason: The same in words.
+    """
+
+    position: int
+    window: int
+    requests_sent: int
+    status: str | None = None
+    newly_invalid: int = 0
+    error_code: str | None = None
+    error_reason: str | None = None
+
+
+def record_outcomes(tx: Transaction, tables: RunTables, settled: Sequence[Settled]) -> None:
+    """Write down the changes that were not plain successes."""
+    if settled:
+        names = ("seq", "status", "outcome", "error_code", "error_reason", "retryable", "attempts")
+        columns = zip(*settled, strict=True)
+        tx.upload(tables.outcomes, dict(zip(names, map(list, columns), strict=True)))
+
+
+def settle(  # noqa: PLR0913 - the parts of a settling, each by name
+    tx: Transaction,
+    lease: Lease,
+    tables: RunTables,
+    *,
+    started_at: datetime,
+    ending: Ending,
+    retain_logs: bool,
+    deletes: bool,
+) -> tuple[str, Totals]:
+    """Write log, failed records and counts of a run; return its status and totals.
+
+    Raises:
+        LeaseLost: Another run has taken over; nothing of this was written.
+    """
+    control_tables = tx.warehouse.tables
+    fresh = clause(f"failures_{tables.sync_name}", FAILED_COLUMNS, None)
+    statements = SettleStatements(
+        tables.sync_name,
+        tables.run_id,
+        tables.changes,
+        tables.outcomes,
+        tables.refused,
+        tables.snapshot,
+        control_tables.log,
+        control_tables.failed,
+        control_tables.residue,
+        fresh,
+        ending.position,
+        ending.window,
+    )
+    finished = tx.now()
+    totals = _count(tx, statements)
+    if retain_logs:
+        for statement in statements.write_log(started_at, finished):
+            tx.run(statement)
+    _renew_failures(tx, statements, finished, deletes=deletes)
+    totals.failed_records_open = tx.scalar(
+        control.count_open(control_tables.failed, tables.sync_name),
+    )
+    status = ending.status or _status(totals, ending.newly_invalid)
+    values = _run_values(totals, ending, status, finished)
+    tx.run(control.change_run(control_tables.runs, tables.sync_name, tables.run_id, values))
+    lease.confirm(tx)
+    return status, totals
+
+
+def _count(tx: Transaction, statements: SettleStatements) -> Totals:
+    totals = Totals(by_operation(), by_operation())
+    for operation, status, count in tx.rows(statements.count()):
+        counts = totals.succeeded if status == "succeeded" else totals.failed
+        counts[Operation(operation)] += count
+    return totals
+
+
+def _renew_failures(
+    tx: Transaction, statements: SettleStatements, finished: datetime, *, deletes: bool
+) -> None:
+    # Collected first, because a record that fails again keeps the date of its first failure.
+    tx.create(statements.fresh, statements.collect_failures(finished), temporary=True)
+    for statement in statements.clear_failures(deletes=deletes):
+        tx.run(statement)
+    tx.run(statements.add_failures())
+    tx.drop(statements.fresh)
+
+
+def _status(totals: Totals, newly_invalid: int) -> str:
+    failed = any(totals.failed.values()) or newly_invalid
+    return "completed_with_failures" if failed else "succeeded"
+
+
+def _run_values(
+    totals: Totals, ending: Ending, status: str, finished: datetime
+) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "status": status,
+        "finished_at": finished,
+        "requests_sent": ending.requests_sent,
+        "failed_records_open": totals.failed_records_open,
+        "error_code": ending.error_code,
+        "error_reason": ending.error_reason,
+    }
+    for operation in Operation:
+        values[f"{operation.value}s_succeeded"] = totals.succeeded[operation]
+        values[f"{operation.value}s_failed"] = totals.failed[operation]
+    return values
+
+
+# --- retention -----------------------------------------------------------------------------
+
+
+def retain(
+    warehouse: Warehouse, sync_name: str, committed_run: int, rules: ObservabilityConfig
+) -> list[str]:
+    """Drop what is older than the rules say; return warnings about what could not be dropped.
+
+    The committed run's tables are never dropped: it is the base of the next run.
+    """
+    warnings = []
+    with warehouse.transaction() as tx:
+        now = tx.now()
+        log, residue = warehouse.tables.log, warehouse.tables.residue
+        tx.run(retention.forget_log(log, sync_name, now, rules.sync_log_retention_days))
+        tx.run(retention.forget_residue(residue, sync_name, committed_run))
+        old = _old_runs(tx, sync_name, committed_run, rules.snapshots_to_keep)
+    for kind, run_id in old:
+        name = run_table_name(kind, sync_name, run_id)
+        try:
+            with warehouse.transaction() as tx:
+                tx.drop(clause(name, (), warehouse.schema))
+        except WarehouseError as error:
+            # A view of the user's may stand on it; that is no reason to fail a run.
+            warnings.append(f"could not drop {warehouse.schema}.{name}: {error}")
+    return warnings
+
+
+def _old_runs(
+    tx: Transaction, sync_name: str, committed_run: int, keep: int
+) -> list[tuple[str, int]]:
+    old = []
+    for kind in RUN_TABLES:
+        runs = tx.runs_with_tables(kind, sync_name)
+        kept = {run for run in runs if run <= committed_run}
+        kept = set(sorted(kept, reverse=True)[:keep]) | {committed_run}
+        old += [(kind, run) for run in runs if run not in kept]
+    return old

@@ -1,0 +1,1 @@
+"""Suites that any connector and any warehouse must pass."""

@@ -1,0 +1,408 @@
+"""A warehouse: connections, transactions, and the statements of this tool run on them.
+
+``Warehouse`` holds what all engines share; a dialect file holds one engine's differences. The
+rest of the engine sees a warehouse as something that is opened, gives transactions, and reads
+and writes columns as Arrow.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from reverse_etl.errors import ReverseEtlError, RightsError, SourceError, WarehouseError
+from reverse_etl.warehouse.query import single_statement
+from reverse_etl.warehouse.shape import Base, Kind, SourceColumn, State, read_mapping
+from reverse_etl.warehouse.statements import control
+from reverse_etl.warehouse.statements.changes import plan_range
+from reverse_etl.warehouse.tables import SCHEMA_VERSION, ControlTables, exact, run_of_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from sqlalchemy import Connection, Engine, Executable, Row, Select, TableClause
+    from sqlalchemy.sql.selectable import SelectBase
+
+    from reverse_etl.clock import Clock
+    from reverse_etl.warehouse.shape import Shape
+    from reverse_etl.warehouse.sql import Expression, Sql
+
+
+class Warehouse(ABC):
+    """One warehouse, closed until it is opened.
+
+    Attributes:
+        sql: How this engine spells expressions.
+        tables: Our control tables in its schema.
+        lock_proves_lease: Whether opening it for writing proves that no other process runs.
+    """
+
+    sql: Sql
+    lock_proves_lease = False
+
+    def __init__(self, url: str, schema: str, clock: Clock) -> None:
+        """Remember where it is; nothing is contacted yet."""
+        self.url = sa.make_url(url)
+        self.schema = schema
+        self.clock = clock
+        self.tables = ControlTables(schema)
+        self._engine: Engine | None = None
+
+    def __enter__(self) -> Self:
+        """Open for writing."""
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    # --- what a dialect file may replace ---------------------------------------------------
+
+    def open(self, *, read_only: bool = False) -> None:
+        """Make the warehouse ready; ``read_only`` where the engine can promise it."""
+        del read_only
+        self._engine = self.make_engine()
+
+    def close(self) -> None:
+        """Let go of every connection (and of a file's lock)."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    def make_engine(self) -> Engine:
+        """Return a SQLAlchemy engine; one connection per use, none kept."""
+        return sa.create_engine(self.url, poolclass=NullPool, hide_parameters=True)
+
+    @abstractmethod
+    def describe(self, connection: Connection, query: str) -> list[tuple[str, str]]:
+        """Return the columns of a query as (name, type name), without evaluating it."""
+
+    @abstractmethod
+    def read_arrow(self, statement: str) -> pa.Table:
+        """Read a page of something committed, as Arrow."""
+
+    @abstractmethod
+    def upload(
+        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
+    ) -> None:
+        """Append columns to a table in bulk."""
+
+    @abstractmethod
+    def now_expression(self) -> Expression:
+        """Return the warehouse's clock, in UTC, without time zone."""
+
+    @abstractmethod
+    def after_now(self, seconds: float) -> Expression:
+        """Return the warehouse's clock plus some seconds."""
+
+    def finish_table(self, connection: Connection, table: TableClause, *, by: str | None) -> None:
+        """Make a new table ready to be read: statistics, or an index on ``by``."""
+
+    def index_control_tables(self, connection: Connection) -> None:
+        """Index our own tables where the engine wants it."""
+
+    def missing_rights(self, error: DBAPIError) -> str | None:
+        """Return the GRANT statements that would help, or None when rights are not the fault."""
+        del error
+        return None
+
+    def plain_reason(self, error: DBAPIError) -> str:
+        """Return the driver's message on one line, without the values it may quote."""
+        lines = [line for line in str(error.orig).splitlines() if line.strip()]
+        return lines[0] if lines else type(error.orig).__name__
+
+    def source_query(self, query: str | None, table: str | None, relation: str | None) -> str:
+        """Return the one SELECT of a source given as a query, a table or a dbt relation.
+
+        Raises:
+            SourceError: The query is empty or holds a second statement.
+        """
+        if query is not None:
+            return single_statement(query, self.sql.tokenizer)
+        if table is not None:
+            quote = self.engine.dialect.identifier_preparer.quote_identifier
+            relation = ".".join(quote(part) for part in table.split("."))
+        return f"SELECT * FROM {relation}"
+
+    # --- transactions ----------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """Return the engine of an open warehouse."""
+        if self._engine is None:
+            message = "the warehouse is not open"
+            raise RuntimeError(message)
+        return self._engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Run statements together: all take effect or, after an error, none.
+
+        Raises:
+            WarehouseError: The engine refused a statement; the text has no values in it.
+        """
+        try:
+            with self.engine.connect() as connection, connection.begin() as begun:
+                tx = Transaction(self, connection)
+                yield tx
+                if tx.abandoned:
+                    begun.rollback()
+        except SQLAlchemyError as error:
+            raise self.explained(error) from None
+
+    def explained(self, error: SQLAlchemyError, source: str | None = None) -> ReverseEtlError:
+        """Turn an error of SQLAlchemy into one for the user, without row values."""
+        if not isinstance(error, DBAPIError):
+            return WarehouseError(f"the warehouse failed: {type(error).__name__}")
+        reason = masked(self.plain_reason(error))
+        grants = self.missing_rights(error)
+        if grants is not None:
+            return RightsError(f"the warehouse refused: {reason}. Ask its owner for:\n{grants}")
+        if source is not None:
+            return SourceError(f"the query fails: {reason}")
+        return WarehouseError(f"the warehouse failed: {reason}")
+
+    def read(self, chosen: Select[Any]) -> pa.Table:
+        """Read a page of something committed; the values in the SELECT must be literals.
+
+        Raises:
+            WarehouseError: It cannot be read.
+        """
+        compiled = chosen.compile(self.engine, compile_kwargs={"literal_binds": True})
+        statement = str(compiled)
+        # Compiled for the driver's parameter style, which doubles percent signs; this goes
+        # another way, where they mean themselves.
+        if self.engine.dialect.identifier_preparer._double_percents:  # noqa: SLF001
+            statement = statement.replace("%%", "%")
+        return self.read_arrow(statement)
+
+    def read_page(self, shape: Shape, changes: TableClause, first: int, last: int) -> pa.RecordBatch:
+        """Read a page of a stored plan, as a connector wants it.
+
+        Args:
+            shape: The sync.
+            changes: The plan.
+            first: First place in the order of sending.
+            last: Last place.
+
+        Returns:
+            ``_identity``, ``_alias`` and the mapped columns; the field metadata of a column
+            that is to be read as JSON or as a number says so under ``kind``.
+        """
+        mapped = [
+            self.sql.read(changes.c[name], shape.columns[name]).label(exact(name))
+            for name in shape.plan_columns
+        ]
+        columns = [changes.c["_identity"], changes.c["_alias"], *mapped]
+        table = self.read(plan_range(changes, first, last, columns))
+        kinds = [None, None, *(_READ_AS.get(shape.columns[n].kind) for n in shape.plan_columns)]
+        fields = [
+            field.with_metadata({"kind": kind} if kind else {})
+            for field, kind in zip(table.schema, kinds, strict=True)
+        ]
+        batches = table.cast(pa.schema(fields)).combine_chunks().to_batches()
+        page: pa.RecordBatch = batches[0]
+        return page
+
+    # --- our own tables --------------------------------------------------------------------
+
+    def is_prepared(self, connection: Connection) -> bool:
+        """Return whether our tables are there."""
+        return sa.inspect(connection).has_table("schema_version", schema=self.schema)
+
+    def prepare_schema(self) -> None:
+        """Create our schema and tables where they are missing.
+
+        Raises:
+            RightsError: Something is missing and may not be created; names the GRANTs.
+            WarehouseError: The tables were made by another version.
+        """
+        with self.transaction() as tx:
+            connection = tx.connection
+            inspector = sa.inspect(connection)
+            if not inspector.has_table("schema_version", schema=self.schema):
+                # Never "IF NOT EXISTS" on what exists: it wants the right to create anyway.
+                if not inspector.has_schema(self.schema):
+                    connection.execute(sa.schema.CreateSchema(self.schema, if_not_exists=True))
+                self.tables.metadata.create_all(connection)
+                self.index_control_tables(connection)
+                connection.execute(self.tables.version.insert().values(version=SCHEMA_VERSION))
+            version = connection.execute(sa.select(self.tables.version.c.version)).scalar()
+        if version != SCHEMA_VERSION:
+            raise WarehouseError(
+                f"the tables in schema {self.schema} have version {version}, this program needs "
+                f"{SCHEMA_VERSION}. Use the program that made them, or another schema.",
+            )
+
+
+class Transaction:
+    """Statements that take effect together."""
+
+    def __init__(self, warehouse: Warehouse, connection: Connection) -> None:
+        """Run on one connection of the warehouse."""
+        self.warehouse = warehouse
+        self.connection = connection
+        self.abandoned = False
+
+    def run(self, statement: Executable) -> int:
+        """Run a statement; return how many rows it changed."""
+        result: Any = self.connection.execute(statement)
+        return int(result.rowcount)
+
+    def rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+        """Read a small result."""
+        return self.connection.execute(statement).all()
+
+    def scalar(self, statement: Select[Any]) -> Any:  # noqa: ANN401 - as the statement says
+        """Read one value."""
+        return self.connection.execute(statement).scalar()
+
+    def create(self, table: TableClause, chosen: SelectBase, *, temporary: bool = False) -> None:
+        """Create a table from a SELECT."""
+        schema = None if temporary else table.schema
+        name = sa.schema.CreateTableAs(chosen, table.name, schema=schema, temporary=temporary)
+        self.connection.execute(name)
+
+    def create_from_query(
+        self, table: TableClause, chosen: SelectBase, *, temporary: bool = False
+    ) -> None:
+        """Create a table from the user's query, and blame the query when that fails."""
+        try:
+            self.create(table, chosen, temporary=temporary)
+        except SQLAlchemyError as error:
+            raise self.warehouse.explained(error, source="query") from None
+
+    def point_view(
+        self,
+        name: str,
+        table: TableClause,
+        before: Mapping[str, SourceColumn] | None,
+        shape: Shape,
+    ) -> None:
+        """Point a view at a new snapshot.
+
+        Args:
+            name: The view.
+            table: The snapshot.
+            before: The columns it had so far, or None when there was none.
+            shape: What the snapshot holds.
+        """
+        schema = self.warehouse.schema
+        # Replaced in place while it can be, so that views of the user's on top of it live on.
+        same = before is not None and list(before.items()) == list(shape.columns.items())
+        if not same:
+            view = _quoted(self.connection, schema, name)
+            self.connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
+        chosen = sa.select(*table.c)
+        self.connection.execute(
+            sa.schema.CreateView(chosen, name, schema=schema, or_replace=same),
+        )
+
+    def abandon(self) -> None:
+        """Let nothing of this transaction take effect, without an error."""
+        self.abandoned = True
+
+    def drop(self, table: TableClause) -> None:
+        """Drop a table when it is there."""
+        name = _quoted(self.connection, table.schema, table.name)
+        self.connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
+
+    def finish(self, table: TableClause, *, by: str | None = None) -> None:
+        """Make a new table ready to be read."""
+        self.warehouse.finish_table(self.connection, table, by=by)
+
+    def upload(self, table: TableClause, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Append columns to a table in bulk."""
+        self.warehouse.upload(self.connection, table, columns)
+
+    def now(self) -> datetime:
+        """Read the warehouse's clock, in UTC, without time zone."""
+        value: datetime = self.connection.execute(
+            sa.select(self.warehouse.now_expression()),
+        ).scalar_one()
+        return value
+
+    def columns_of(self, query: str) -> list[SourceColumn]:
+        """Return the columns of a checked query, without evaluating it.
+
+        Raises:
+            SourceError: The engine refuses it, or two of its columns have one name.
+        """
+        try:
+            found = self.warehouse.describe(self.connection, f"SELECT * FROM (\n{query}\n) q")
+        except SQLAlchemyError as error:
+            raise self.warehouse.explained(error, source="query") from None
+        names = [name for name, _ in found]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise SourceError(
+                f"the query has two columns named {', '.join(twice)}. Give each its own alias.",
+            )
+        kind = self.warehouse.sql.kind
+        return [SourceColumn(name, type_name, kind(type_name)) for name, type_name in found]
+
+    def state(self, sync_name: str) -> State:
+        """Read what is known of a sync; all None when it never ran."""
+        if not self.warehouse.is_prepared(self.connection):
+            return State(None, None, None, None, None, None, None)
+        rows = self.rows(control.read_state(self.warehouse.tables.state, sync_name))
+        if not rows:
+            return State(None, None, None, None, None, None, None)
+        row = rows[0]
+        base = None
+        if row.committed_run_id is not None:
+            fields, columns = read_mapping(row.mapping)
+            base = Base(
+                run_id=row.committed_run_id,
+                position=row.position,
+                send_limit=row.send_limit,
+                requests_sent=row.requests_sent or 0,
+                fields=fields,
+                columns=columns,
+            )
+        return State(
+            base,
+            row.account_host,
+            row.account_kind,
+            row.account_object,
+            row.target_id,
+            row.target_name,
+            row.target_created_at,
+        )
+
+    def runs_with_tables(self, kind: str, sync_name: str) -> list[int]:
+        """Return the runs of a sync that have a table of this kind, the newest first."""
+        names = sa.inspect(self.connection).get_table_names(schema=self.warehouse.schema)
+        runs = [run_of_table(kind, sync_name, name) for name in names]
+        return sorted((run for run in runs if run is not None), reverse=True)
+
+
+_READ_AS = {Kind.JSON: "json", Kind.DECIMAL: "number"}
+
+
+def masked(reason: str) -> str:
+    """Hide what a message quotes when it is a value: conversion errors repeat the data."""
+    data_error = re.search(r"convert|cast|invalid input|out of range|Key \(", reason, re.I)
+    if not data_error:
+        return reason
+    return re.sub(r"'[^']*'|\"[^\"]*\"|=\([^)]*\)", "'…'", reason)
+
+
+def _quoted(connection: Connection, schema: str | None, name: str) -> str:
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    return f"{quote(schema)}.{quote(name)}" if schema else quote(name)

@@ -1,0 +1,230 @@
+"""DuckDB: a file that one process holds, and only while a run needs it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.dialects import registry
+from sqlalchemy.pool import NullPool
+
+from reverse_etl.errors import Busy, WarehouseError
+from reverse_etl.warehouse.base import Warehouse
+from reverse_etl.warehouse.duckdb_dialect import DuckDBConnection
+from reverse_etl.warehouse.shape import Kind, SourceColumn
+from reverse_etl.warehouse.sql import Expression, Sql
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection, Engine, FromClause, TableClause
+    from sqlalchemy.exc import DBAPIError
+
+registry.register("duckdb", "reverse_etl.warehouse.duckdb_dialect", "DuckDBDialect")
+
+# How long a run waits for a file that another process holds (design: 5 s), and how often it asks.
+FILE_WAIT_SECONDS = 5.0
+FILE_POLL_SECONDS = 0.1
+
+
+class DuckDBSql(Sql):
+    """DuckDB's spelling."""
+
+    tokenizer = "duckdb"
+    types = {  # noqa: RUF012 - read only
+        **dict.fromkeys(("varchar", "enum", "uuid", "time", "interval"), Kind.OTHER),
+        "varchar": Kind.TEXT,
+        **dict.fromkeys(
+            ("tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger"),
+            Kind.INTEGER,
+        ),
+        **dict.fromkeys(("ubigint", "hugeint", "uhugeint"), Kind.INTEGER),
+        "decimal": Kind.DECIMAL,
+        "float": Kind.FLOAT,
+        "double": Kind.FLOAT,
+        "boolean": Kind.BOOLEAN,
+        **dict.fromkeys(
+            ("timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns"),
+            Kind.TIMESTAMP,
+        ),
+        "timestamp with time zone": Kind.TIMESTAMP,
+        "date": Kind.DATE,
+        "json": Kind.JSON,
+        "struct": Kind.NESTED,
+        "map": Kind.NESTED,
+        "blob": Kind.BINARY,
+    }
+
+    def kind(self, type_name: str) -> Kind:
+        """Return the kind; a type that ends in brackets is a list of it."""
+        return Kind.NESTED if type_name.endswith("]") else super().kind(type_name)
+
+    def stored(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Keep 128-bit integers as decimals: Arrow has no such integer."""
+        if column.type_name.lower() in {"hugeint", "uhugeint"}:
+            return sa.cast(expression, sa.Numeric(38, 0))
+        return super().stored(expression, column)
+
+    def pairs(
+        self,
+        now: FromClause,
+        base: FromClause,
+        compared: Sequence[tuple[Expression, Expression]],
+        *,
+        changed_shape: bool,
+        same_types: bool,
+        pending: FromClause | None,
+    ) -> tuple[FromClause, Expression]:
+        """Compare by a hash made on the fly, then fetch only the rows that differ.
+
+        Measured at 10 million rows: 1.5 times faster than comparing the columns, with half the
+        memory. A hash depends on the type, so both sides must have the same types.
+        """
+        if changed_shape or not compared or not same_types:
+            return super().pairs(
+                now,
+                base,
+                compared,
+                changed_shape=changed_shape,
+                same_types=same_types,
+                pending=pending,
+            )
+        here = _hashed(now, [left for left, _ in compared], "here")
+        there = _hashed(base, [right for _, right in compared], "there")
+        identity = sa.func.coalesce(here.c._identity, there.c._identity)
+        chosen = sa.select(identity.label("_identity"), sa.true().label("_differs"))
+        chosen = chosen.select_from(
+            here.join(there, here.c._identity == there.c._identity, full=True),
+        )
+        differing = chosen.where(here.c._hash.is_distinct_from(there.c._hash)).subquery("differing")
+        keys: Any = differing
+        if pending is not None:
+            keys = sa.union(
+                sa.select(differing.c._identity),
+                sa.select(pending.c._identity).where(pending.c._due),
+            ).subquery("keys")
+        joined: FromClause = keys.outerjoin(now, now.c._identity == keys.c._identity)
+        joined = joined.outerjoin(base, base.c._identity == keys.c._identity)
+        if pending is not None:
+            joined = joined.outerjoin(pending, pending.c._identity == keys.c._identity)
+        return joined, sa.true()
+
+    def sum_of_hashes(self, values: Sequence[Expression]) -> Expression:
+        """Add up DuckDB's hashes, which fit a 128-bit integer for any table."""
+        return sa.cast(sa.func.sum(sa.cast(sa.func.hash(*values), sa.Numeric(38, 0))), sa.String)
+
+
+def _hashed(rows: FromClause, values: list[Expression], name: str) -> Any:  # noqa: ANN401
+    return sa.select(rows.c._identity, sa.func.hash(*values).label("_hash")).subquery(name)
+
+
+class DuckDBWarehouse(Warehouse):
+    """A DuckDB file."""
+
+    sql = DuckDBSql()
+    lock_proves_lease = True
+
+    def open(self, *, read_only: bool = False) -> None:
+        """Open the file; wait up to 5 s for another process to let go of it.
+
+        Raises:
+            Busy: Another process kept it open, named by its process id.
+            WarehouseError: There is no such file, or it is not a DuckDB file.
+        """
+        path = self.url.database or ""
+        waited = 0.0
+        while True:
+            try:
+                self._anchor = duckdb.connect(path, read_only=read_only)
+                self._reader = self._anchor.cursor()
+                break
+            except duckdb.IOException as error:
+                holder = re.search(r"PID (\d+)", str(error))
+                if "lock" not in str(error):
+                    raise WarehouseError(_cannot_open(path, error)) from None
+                if waited >= FILE_WAIT_SECONDS:
+                    who = f"process {holder[1]}" if holder else "another process"
+                    raise Busy(
+                        f"{path} is held by {who}: a DuckDB file has one writer at a time. "
+                        "Try again when it is done.",
+                    ) from None
+            except duckdb.Error as error:
+                raise WarehouseError(_cannot_open(path, error)) from None
+            self.clock.sleep(FILE_POLL_SECONDS)
+            waited += FILE_POLL_SECONDS
+        super().open()
+
+    def close(self) -> None:
+        """Close the file, so that others can open it."""
+        super().close()
+        for name in ("_reader", "_anchor"):
+            held = self.__dict__.pop(name, None)
+            if held is not None:
+                held.close()
+
+    def make_engine(self) -> Engine:
+        """Return an engine whose connections all share the one open file."""
+        anchor = self._anchor
+        return sa.create_engine(
+            "duckdb://",
+            creator=lambda: DuckDBConnection(anchor.cursor()),
+            poolclass=NullPool,
+            hide_parameters=True,
+        )
+
+    def describe(self, connection: Connection, query: str) -> list[tuple[str, str]]:
+        """Bind the query and return its columns."""
+        rows = connection.exec_driver_sql(f"DESCRIBE {query}").all()
+        return [(row[0], row[1]) for row in rows]
+
+    def read_arrow(self, statement: str) -> pa.Table:
+        """Read through DuckDB's own Arrow export, on a connection of its own."""
+        try:
+            return self._reader.sql(statement).to_arrow_table()
+        except duckdb.Error as error:
+            raise WarehouseError(f"the warehouse failed: {_first_line(error)}") from None
+
+    def upload(
+        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
+    ) -> None:
+        """Register the columns as Arrow and insert them with one statement."""
+        native = _native(connection)
+        native.register("uploaded", pa.table(dict(columns)))
+        try:
+            names = ", ".join(f'"{name}"' for name in columns)
+            place = f'"{table.schema}"."{table.name}"'
+            native.execute(f"INSERT INTO {place} ({names}) SELECT {names} FROM uploaded")  # noqa: S608
+        finally:
+            native.unregister("uploaded")
+
+    def now_expression(self) -> Expression:
+        """Return this process's clock: an embedded database has no other."""
+        return sa.literal(self.clock.now().replace(tzinfo=None), sa.DateTime)
+
+    def after_now(self, seconds: float) -> Expression:
+        """Return this process's clock plus some seconds."""
+        later = self.clock.now() + timedelta(seconds=seconds)
+        return sa.literal(later.replace(tzinfo=None), sa.DateTime)
+
+    def plain_reason(self, error: DBAPIError) -> str:
+        """Return DuckDB's message without its picture of the statement."""
+        text = str(error.orig).partition("\n\nLINE ")[0]
+        return " ".join(text.split())
+
+
+def _native(connection: Connection) -> duckdb.DuckDBPyConnection:
+    wrapper: Any = connection.connection.driver_connection
+    native: duckdb.DuckDBPyConnection = wrapper.native
+    return native
+
+
+def _cannot_open(path: str, error: Exception) -> str:
+    return f"cannot open the DuckDB file {path}: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

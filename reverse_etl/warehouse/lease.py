@@ -1,0 +1,177 @@
+"""The lease: one run per sync at a time, over processes and machines.
+
+It is a row with an owner, an expiry by the warehouse's clock, and a fencing token that grows
+with every owner. Every later change of the sync's state names the token, so a run that was
+paused past its expiry finds out before it can write. Where opening the warehouse proves that no
+other process has it open (a DuckDB file), a lease found there is dead, unless it is our own.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import IntegrityError
+
+from reverse_etl.errors import Busy, LeaseLost, WarehouseError
+from reverse_etl.warehouse.statements import control
+
+if TYPE_CHECKING:
+    from reverse_etl.clock import Clock
+    from reverse_etl.warehouse.base import Transaction, Warehouse
+
+# Names this process among all that ever held a lease; process ids come back, this does not.
+_PROCESS = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+
+
+class Lease:
+    """The lease of one sync, held by one run.
+
+    Attributes:
+        token: The fencing token, once taken.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        sync_name: str,
+        *,
+        seconds: float,
+        clock: Clock,
+        owner: str = _PROCESS,
+    ) -> None:
+        """Name the lease; :meth:`take` takes it."""
+        self._warehouse = warehouse
+        self._state = warehouse.tables.state
+        self._sync_name = sync_name
+        self._seconds = seconds
+        self._clock = clock
+        self._owner = owner
+        self._renewed_at = 0.0
+        self._lock = threading.Lock()
+        self.token = 0
+
+    def take(self) -> None:
+        """Take the lease.
+
+        Raises:
+            Busy: Another run holds it; the text says who and until when.
+        """
+        started = self._clock.monotonic()
+        try:
+            self._know_sync()
+        except IntegrityError:
+            self._know_sync()  # another process wrote the row in the same moment
+        with self._warehouse.transaction() as tx:
+            held = tx.rows(control.read_state(self._state, self._sync_name))[0]
+            statement = control.take_lease(
+                self._state,
+                self._sync_name,
+                self._owner,
+                self._warehouse.now_expression(),
+                self._warehouse.after_now(self._seconds),
+                force=self._warehouse.lock_proves_lease and held.lease_owner != self._owner,
+            )
+            if self._is_ours_alive(held.lease_owner) or tx.run(statement) != 1:
+                raise Busy(self._who(held.lease_owner, str(held.lease_expires_at)))
+            self.token = tx.rows(control.read_state(self._state, self._sync_name))[0].lease_token
+        self._renewed_at = started
+
+    def _know_sync(self) -> None:
+        with self._warehouse.engine.begin() as connection:
+            connection.execute(control.know_sync(self._state, self._sync_name))
+
+    def _is_ours_alive(self, owner: str | None) -> bool:
+        # This process gives its leases back, so one that is still there is in use, whatever the
+        # clock says: an embedded database has no heartbeat.
+        return self._warehouse.lock_proves_lease and owner == self._owner
+
+    def _who(self, owner: str | None, until: str) -> str:
+        return (
+            f"sync {self._sync_name} is busy: {owner} is running it and holds the lease until "
+            f"{until} UTC. Nothing was written; try again when that run has ended."
+        )
+
+    def renew(self) -> None:
+        """Keep the lease for its full length from now.
+
+        Raises:
+            LeaseLost: Another run has taken it.
+        """
+        with self._lock:
+            started = self._clock.monotonic()
+            until = self._warehouse.after_now(self._seconds)
+            with self._warehouse.transaction() as tx:
+                self.guard(
+                    tx.run(
+                        control.renew_lease(self._state, self._sync_name, self.token, until),
+                    ),
+                )
+            self._renewed_at = started
+
+    def check(self, request_timeout_s: float) -> None:
+        """Make sure that a request started now ends while the lease is ours.
+
+        Raises:
+            LeaseLost: Another run has taken it; the request must not be started.
+        """
+        if self._warehouse.lock_proves_lease:
+            return
+        age = self._clock.monotonic() - self._renewed_at
+        if age > self._seconds - request_timeout_s:
+            self.renew()
+
+    def guard(self, changed: int) -> None:
+        """Raise :class:`LeaseLost` when a statement under our token changed no row."""
+        if changed != 1:
+            raise LeaseLost(
+                f"another run of sync {self._sync_name} has taken the lease: this one stopped "
+                "without writing. The other run repairs what this one left.",
+            )
+
+    def confirm(self, tx: Transaction) -> None:
+        """Fence a transaction: it commits only while the lease is ours."""
+        self.guard(tx.run(control.still_mine(self._state, self._sync_name, self.token)))
+
+    def give_back(self) -> None:
+        """Let the next run in at once; harmless when the lease is already lost."""
+        with self._warehouse.transaction() as tx:
+            tx.run(control.give_lease_back(self._state, self._sync_name, self.token))
+
+
+class Heartbeat:
+    """Renews a lease every third of its length, beside whatever the run is doing."""
+
+    def __init__(self, lease: Lease, warehouse: Warehouse, seconds: float) -> None:
+        """Prepare; nothing beats until the ``with`` block, or where a file lock proves it."""
+        self._lease = lease
+        self._needed = not warehouse.lock_proves_lease
+        self._pause = seconds / 3
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Heartbeat:
+        """Start beating."""
+        if self._needed:
+            self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop beating."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._pause):
+            try:
+                self._lease.renew()
+            except LeaseLost:
+                return  # the run finds out by itself, at its next request or statement
+            except WarehouseError:
+                continue  # perhaps a passing fault; the run checks the age of the lease
+

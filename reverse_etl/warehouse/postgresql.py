@@ -1,0 +1,225 @@
+"""PostgreSQL: psycopg for statements, ADBC for reading the plan as Arrow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from reverse_etl.errors import WarehouseError
+from reverse_etl.warehouse.base import Warehouse, masked
+from reverse_etl.warehouse.shape import Kind, SourceColumn
+from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+    from sqlalchemy import Connection, Engine, TableClause
+    from sqlalchemy.exc import DBAPIError
+
+_NO_RIGHT = "42501"
+_UTC_NOW = "clock_timestamp() AT TIME ZONE 'UTC'"
+
+
+class PostgreSQLSql(Sql):
+    """PostgreSQL's spelling."""
+
+    tokenizer = "postgres"
+    types = {  # noqa: RUF012 - read only
+        **dict.fromkeys(("text", "character varying", "character"), Kind.TEXT),
+        **dict.fromkeys(("smallint", "integer", "bigint"), Kind.INTEGER),
+        "numeric": Kind.DECIMAL,
+        "real": Kind.FLOAT,
+        "double precision": Kind.FLOAT,
+        "boolean": Kind.BOOLEAN,
+        "date": Kind.DATE,
+        "json": Kind.JSON,
+        "jsonb": Kind.JSON,
+        "bytea": Kind.BINARY,
+    }
+
+    def kind(self, type_name: str) -> Kind:
+        """Return the kind; an array is nested, a timestamp carries its precision inside."""
+        if type_name.endswith("[]"):
+            return Kind.NESTED
+        return Kind.TIMESTAMP if type_name.startswith("timestamp") else super().kind(type_name)
+
+    def stored(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Keep JSON as text (json has no equality) and arrays as JSON."""
+        if column.kind is Kind.JSON:
+            return sa.cast(expression, sa.Text)
+        if column.kind is Kind.NESTED:
+            return sa.cast(sa.func.to_jsonb(expression), sa.Text)
+        if column.kind is Kind.OTHER:
+            return sa.cast(expression, sa.Text)
+        return expression
+
+    def read(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Read decimals as text: Arrow wants a scale that numeric does not have."""
+        if column.kind is Kind.DECIMAL:
+            return sa.cast(expression, sa.Text)
+        return expression
+
+    def trimmed(self, expression: Expression) -> Expression:
+        """Remove white space from both ends."""
+        return sa.func.btrim(expression, WHITE_SPACE)
+
+    def sort_keys(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Sort text by its bytes, as every engine can, whatever the database's language."""
+        if column.kind in {Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT, Kind.BOOLEAN, Kind.DATE}:
+            return expression.asc().nulls_last()
+        if column.kind in {Kind.TIMESTAMP, Kind.BINARY}:
+            return expression.asc().nulls_last()
+        return sa.collate(sa.cast(expression, sa.Text), "C").asc().nulls_last()
+
+    def sum_of_hashes(self, values: Sequence[Expression]) -> Expression:
+        """Add up PostgreSQL's own text hashes."""
+        row = sa.cast(sa.func.row(*values), sa.Text)
+        return sa.cast(sa.func.sum(sa.cast(sa.func.hashtextextended(row, 0), sa.Numeric)), sa.Text)
+
+
+class PostgreSQLWarehouse(Warehouse):
+    """A PostgreSQL database."""
+
+    sql = PostgreSQLSql()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the base
+        """Read the URL; a bare ``postgresql://`` means psycopg."""
+        super().__init__(*args, **kwargs)
+        if self.url.drivername in {"postgresql", "postgres"}:
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        self._reader: Any = None
+
+    def make_engine(self) -> Engine:
+        """Return the engine; say how to install the driver when it is missing."""
+        try:
+            return super().make_engine()
+        except ModuleNotFoundError as error:
+            raise WarehouseError(
+                f"PostgreSQL needs the module {error.name}: "
+                "install it with  pip install 'reverse-etl[postgres]'",
+            ) from None
+
+    def close(self) -> None:
+        """Close the Arrow connection too."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        super().close()
+
+    def describe(self, connection: Connection, query: str) -> list[tuple[str, str]]:
+        """Ask for no rows and read the types of the columns."""
+        native: Any = connection.connection.driver_connection
+        wrapped = f"SELECT * FROM (\n{query}\n) described LIMIT 0"
+        try:
+            with native.cursor() as cursor:
+                # Without parameters psycopg leaves percent signs alone.
+                cursor.execute(wrapped)
+                found = [
+                    (column.name, column.type_code, cursor.pgresult.fmod(n))
+                    for n, column in enumerate(cursor.description or ())
+                ]
+        except native_error() as error:
+            raise sa.exc.ProgrammingError(wrapped, None, error, hide_parameters=True) from None
+        types = sa.text("SELECT format_type(:oid, :modifier)")
+        return [
+            (name, str(connection.execute(types, {"oid": oid, "modifier": modifier}).scalar()))
+            for name, oid, modifier in found
+        ]
+
+    def read_arrow(self, statement: str) -> pa.Table:
+        """Read over ADBC, on a connection of its own."""
+        from adbc_driver_manager import Error  # noqa: PLC0415 - an optional driver
+
+        try:
+            if self._reader is None:
+                self._reader = self._connect_reader()
+            with self._reader.cursor() as cursor:
+                cursor.execute(statement)
+                table: pa.Table = cursor.fetch_arrow_table()
+        except Error as error:
+            reason = masked(str(error).splitlines()[0])
+            raise WarehouseError(f"the warehouse failed: {reason}") from None
+        return table
+
+    def _connect_reader(self) -> Any:  # noqa: ANN401 - the driver's connection
+        from adbc_driver_postgresql import dbapi  # noqa: PLC0415 - an optional driver
+
+        plain = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return dbapi.connect(plain, autocommit=True)
+
+    def upload(
+        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
+    ) -> None:
+        """COPY the columns in, inside the transaction."""
+        native: Any = connection.connection.driver_connection
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        names = ", ".join(quote(name) for name in columns)
+        place = f"{quote(table.schema or '')}.{quote(table.name)}"
+        with native.cursor() as cursor, cursor.copy(f"COPY {place} ({names}) FROM STDIN") as copy:
+            for row in zip(*columns.values(), strict=True):
+                copy.write_row(row)
+
+    def now_expression(self) -> Expression:
+        """Return the server's clock, which goes on inside a transaction."""
+        return sa.literal_column(_UTC_NOW, sa.DateTime)
+
+    def after_now(self, seconds: float) -> Expression:
+        """Return the server's clock plus some seconds."""
+        later = f"{_UTC_NOW} + {float(seconds)} * interval '1 second'"
+        return sa.literal_column(later, sa.DateTime)
+
+    def finish_table(self, connection: Connection, table: TableClause, *, by: str | None) -> None:
+        """Index the reading order, else gather statistics: no daemon has seen the table yet."""
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        name = f"{quote(table.schema)}.{quote(table.name)}" if table.schema else quote(table.name)
+        if by is not None:
+            # The table was written in this order, so a block-range index is enough, and tiny.
+            connection.exec_driver_sql(f"CREATE INDEX ON {name} USING brin ({quote(by)})")
+        connection.exec_driver_sql(f"ANALYZE {name}")
+
+    def index_control_tables(self, connection: Connection) -> None:
+        """Index what grows for years: the log by time, the rest by sync."""
+        log, failed = self.tables.log, self.tables.failed
+        sa.Index("sync_log_finished", log.c.sync_finished_at, postgresql_using="brin").create(
+            connection,
+        )
+        sa.Index("failed_records_identity", failed.c.sync_name, failed.c.identity).create(
+            connection,
+        )
+        state, runs = self.tables.state, self.tables.runs
+        sa.Index("sync_state_name", state.c.sync_name, unique=True).create(connection)
+        sa.Index("sync_runs_run", runs.c.sync_name, runs.c.sync_run_id, unique=True).create(
+            connection,
+        )
+
+    def missing_rights(self, error: DBAPIError) -> str | None:
+        """Name the statements an owner runs to let this role in."""
+        if getattr(error.orig, "sqlstate", None) != _NO_RIGHT:
+            return None
+        role, database = f'"{self.url.username}"', f'"{self.url.database}"'
+        schema = f'"{self.schema}"'
+        return "\n".join(
+            [
+                f"  CREATE SCHEMA IF NOT EXISTS {schema};",
+                f"  GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};",
+                f"  GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role};",
+                f"  GRANT TEMPORARY ON DATABASE {database} TO {role};",
+                "and for each schema that the query reads:",
+                f'  GRANT USAGE ON SCHEMA "…" TO {role};',
+                f'  GRANT SELECT ON ALL TABLES IN SCHEMA "…" TO {role};',
+            ],
+        )
+
+    def plain_reason(self, error: DBAPIError) -> str:
+        """Return the first line of the server's message: its DETAIL repeats values."""
+        primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+        return str(primary) if primary else super().plain_reason(error)
+
+
+def native_error() -> type[Exception]:
+    """Return the base class of the driver's errors."""
+    import psycopg  # noqa: PLC0415 - an optional driver
+
+    return psycopg.Error

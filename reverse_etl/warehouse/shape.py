@@ -1,0 +1,141 @@
+"""What SQL has to know of a sync and of its last committed run: plain values, no SQL."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from reverse_etl.connector import MappedField
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reverse_etl.connector import Identifier
+
+
+class Kind(StrEnum):
+    """What a column's values are, whatever the engine calls the type."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp"
+    DATE = "date"
+    JSON = "json"
+    NESTED = "nested"
+    BINARY = "binary"
+    OTHER = "other"
+
+
+NUMBERS = frozenset({Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT})
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    """A column of the query's result.
+
+    Attributes:
+        name: Exactly as the engine spells it.
+        type_name: The engine's own name of the type.
+        kind: See :class:`Kind`.
+    """
+
+    name: str
+    type_name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A sync as the planning statements see it.
+
+    Attributes:
+        sync_name: Name of the sync.
+        query: One SELECT, checked.
+        primary_key: Columns that name a row; all exist in ``columns``.
+        identifiers: In order of precedence, each with its column.
+        alias_name: The second identifier, when it is mapped (hybrid projects).
+        prefixed: Whether an identity is written ``name:value``.
+        sends_alias: Whether the second identifier is sent with the first.
+        deletes: Whether people who left are removed (mirror, and the object can).
+        upsert: Whether the mode is upsert: who left stays as residue.
+        fields: Mapped fields.
+        columns: The columns used, in the order of the query, by name.
+    """
+
+    sync_name: str
+    query: str
+    primary_key: tuple[str, ...]
+    identifiers: tuple[tuple[Identifier, str], ...]
+    alias_name: str | None
+    prefixed: bool
+    sends_alias: bool
+    deletes: bool
+    upsert: bool
+    fields: tuple[MappedField, ...]
+    columns: dict[str, SourceColumn]
+
+    @property
+    def field_columns(self) -> tuple[str, ...]:
+        """Return the columns behind the fields, each once, in config order."""
+        return tuple(dict.fromkeys(field.column for field in self.fields if field.column))
+
+    @property
+    def plan_columns(self) -> tuple[str, ...]:
+        """Return the columns that the plan carries: the mapped ones."""
+        mapped = [name for _, name in self.identifiers]
+        return tuple(dict.fromkeys([*mapped, *self.field_columns]))
+
+    def mapping(self) -> str:
+        """Return fields and column types as JSON, to be kept with the committed run."""
+        columns = {name: [c.type_name, c.kind.value] for name, c in self.columns.items()}
+        fields = [asdict(field) for field in self.fields]
+        return json.dumps({"columns": columns, "fields": fields}, default=str)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The last committed run: what the next one is compared with.
+
+    Attributes:
+        run_id: Its number, part of its tables' names.
+        position: Every change at or below it is settled.
+        send_limit: No change above it was sent, if the run was killed.
+        requests_sent: As of its last checkpoint.
+        fields: Its mapped fields.
+        columns: Its columns.
+    """
+
+    run_id: int
+    position: int
+    send_limit: int
+    requests_sent: int
+    fields: tuple[MappedField, ...]
+    columns: dict[str, SourceColumn]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The row of ``sync_state``: the pointer and the account; None where nothing is known yet."""
+
+    base: Base | None
+    account_host: str | None
+    account_kind: str | None
+    account_object: str | None
+    target_id: str | None
+    target_name: str | None
+    target_created_at: datetime | None
+
+
+def read_mapping(text: str) -> tuple[tuple[MappedField, ...], dict[str, SourceColumn]]:
+    """Read what :meth:`Shape.mapping` wrote."""
+    known = json.loads(text)
+    columns = {
+        name: SourceColumn(name, type_name, Kind(kind))
+        for name, (type_name, kind) in known["columns"].items()
+    }
+    return tuple(MappedField(**field) for field in known["fields"]), columns

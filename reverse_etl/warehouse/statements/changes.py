@@ -1,0 +1,461 @@
+"""Snapshot against base: the plan of a run.
+
+Changes are computed between sets of identities. An identity is planned when it differs from the
+base, or when an earlier run left it open: a failed record that is due, or a row of the last plan
+that nobody confirmed (*pending*). Either way it is planned from the *current* source: there, an
+upsert with today's values; gone, a delete. Who may not be deleted yet stays as *residue*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Insert,
+    Integer,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    union,
+    union_all,
+)
+
+from reverse_etl.warehouse.shape import NUMBERS
+from reverse_etl.warehouse.tables import OUTCOME_COLUMNS, empty, exact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import CompoundSelect, FromClause, Table, TableClause
+
+    from reverse_etl.connector import MappedField
+    from reverse_etl.warehouse.shape import Base, Shape
+    from reverse_etl.warehouse.sql import Expression, Sql
+
+DELETE_PHASE, UPSERT_PHASE, TAKEOVER_PHASE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class PendingStatements:
+    """What earlier runs left open, as one temporary table with one row per identity.
+
+    Attributes:
+        sync_name: The sync.
+        failed: ``failed_records``.
+        residue: ``residue``.
+        base: The last committed run, or None.
+        base_changes: Its plan, or None.
+        base_outcomes: Its outcomes, or None.
+        retry: Whether retryable failures are due.
+        full: Whether everything is due.
+    """
+
+    sync_name: str
+    failed: Table
+    residue: Table
+    base: Base | None
+    base_changes: TableClause | None
+    base_outcomes: TableClause | None
+    retry: bool
+    full: bool
+
+    def collect(self) -> Select[Any] | CompoundSelect[Any]:
+        """Unconfirmed changes, else failed records, else residue, of each identity."""
+        failed = self._failed()
+        if self.base is None:
+            return failed
+        unconfirmed = self._unconfirmed(self.base).subquery("unconfirmed")
+        failures = failed.subquery("failures")
+        left = self._residue(self.base).subquery("residues")
+        return union_all(
+            select(*unconfirmed.c),
+            select(*failures.c).where(~_named(unconfirmed, failures)),
+            select(*left.c).where(~_named(unconfirmed, left), ~_named(failures, left)),
+        )
+
+    def _unconfirmed(self, base: Base) -> Select[Any]:
+        changes, outcomes = self.base_changes, self.base_outcomes
+        if changes is None or outcomes is None:
+            message = "a committed run has a plan and outcomes"
+            raise AssertionError(message)
+        confirmed = exists().where(
+            outcomes.c["seq"] == changes.c["_seq"],
+            outcomes.c["status"] == "succeeded",
+        )
+        return select(
+            changes.c["_identity"],
+            changes.c["_alias"],
+            changes.c["_primary_key"],
+            changes.c["_operation"],
+            literal("plan").label("_origin"),
+            true().label("_due"),
+        ).where(changes.c["_seq"] > base.position, ~confirmed)
+
+    def _failed(self) -> Select[Any]:
+        rows = self.failed.c
+        due: Expression = true()
+        if not self.full:
+            due = or_(rows.error_code == "unknown", and_(rows.retryable, _constant(self.retry)))
+        return select(
+            rows.identity.label("_identity"),
+            rows.alias.label("_alias"),
+            rows.primary_key.label("_primary_key"),
+            rows.operation.label("_operation"),
+            literal("failed").label("_origin"),
+            cast(due, Boolean).label("_due"),
+        ).where(rows.sync_name == self.sync_name, ~rows.unidentified)
+
+    def _residue(self, base: Base) -> Select[Any]:
+        rows = self.residue.c
+        return select(
+            rows.identity.label("_identity"),
+            rows.alias.label("_alias"),
+            rows.primary_key.label("_primary_key"),
+            literal("delete").label("_operation"),
+            literal("residue").label("_origin"),
+            true().label("_due"),
+        ).where(rows.sync_name == self.sync_name, rows.sync_run_id == base.run_id)
+
+
+@dataclass(frozen=True)
+class ChangesStatements:
+    """The plan.
+
+    Attributes:
+        shape: The sync.
+        sql: The engine's expressions.
+        now: The new snapshot.
+        refused: Its refused rows, which may still hold somebody's e-mail.
+        previous: The base snapshot, or None on a first run.
+        base: The base run, or None.
+        pending: The temporary table of :class:`PendingStatements`, or None when it is empty.
+        full: Whether every current row is sent again.
+    """
+
+    shape: Shape
+    sql: Sql
+    now: TableClause
+    refused: TableClause
+    previous: TableClause | None
+    base: Base | None
+    pending: TableClause | None
+    full: bool
+
+    def plan(self) -> Select[Any]:
+        """Every change, numbered in the order of sending."""
+        changes = self._changes().subquery("planned")
+        order = [changes.c["_phase"], changes.c["_operation"]]
+        seq = cast(func.row_number().over(order_by=order), BigInteger)
+        return select(seq.label("_seq"), *changes.c)
+
+    def _changes(self) -> Select[Any]:
+        if self.previous is None and self.pending is None:
+            return self._first_load()
+        return self._difference()
+
+    def _first_load(self) -> Select[Any]:
+        now = self.now
+        return select(
+            cast(UPSERT_PHASE, Integer).label("_phase"),
+            literal("insert").label("_operation"),
+            now.c["_identity"],
+            now.c["_alias"],
+            now.c["_primary_key"],
+            false().label("_retry"),
+            false().label("_carried"),
+            *(now.c[name] for name in self.shape.plan_columns),
+        )
+
+    def _difference(self) -> Select[Any]:
+        now, base = self.now, self._base_or_nothing()
+        joined, differs = self.sql.pairs(
+            now,
+            base,
+            self._compared(base),
+            changed_shape=self.full or self._mapping_changed(),
+            same_types=self._same_types(),
+            pending=self.pending,
+        )
+        there = now.c["_identity"].is_not(None)
+        takeover, joined = self._takeover(joined)
+        may_be_deleted, joined = self._may_be_deleted(base, joined)
+        return (
+            select(
+                case(
+                    (~there, DELETE_PHASE),
+                    *takeover,
+                    else_=UPSERT_PHASE,
+                ).label("_phase"),
+                self._operation(base).label("_operation"),
+                self._person(base, "_identity"),
+                self._person(base, "_alias"),
+                self._person(base, "_primary_key"),
+                self._retry().label("_retry"),
+                self._carried().label("_carried"),
+                *(self._value(base, name) for name in self.shape.plan_columns),
+            )
+            .select_from(joined)
+            .where(differs, or_(there, may_be_deleted))
+        )
+
+    def _base_or_nothing(self) -> FromClause:
+        """The base snapshot; without one, a table of its form that is empty."""
+        if self.previous is not None:
+            return self.previous.alias("base")
+        return select(*self.now.c).where(false()).subquery("base")
+
+    # --- what differs ----------------------------------------------------------------------
+
+    def _base_field(self, name: str) -> MappedField | None:
+        fields = self.base.fields if self.base else ()
+        return next((field for field in fields if field.name == name), None)
+
+    def _mapping_changed(self) -> bool:
+        """Whether a field is new, or its value now comes from elsewhere, for every row."""
+        if self.base is None:
+            return False
+        return any(not self._same_origin(field) for field in self.shape.fields)
+
+    def _same_origin(self, field: MappedField) -> bool:
+        before = self._base_field(field.name)
+        if before is None:
+            return False
+        sent = (field.constant, field.type, field.null, field.column is None)
+        sent_before = (before.constant, before.type, before.null, before.column is None)
+        return sent == sent_before and self._comparable(field.column, before.column)
+
+    def _comparable(self, now: str | None, before: str | None) -> bool:
+        if now is None or before is None:
+            return now is before
+        known = self.base.columns.get(before) if self.base else None
+        if known is None:
+            return False
+        kind = self.shape.columns[now].kind
+        return known.kind is kind or {known.kind, kind} <= NUMBERS
+
+    def _same_types(self) -> bool:
+        pairs = ((field, self._base_field(field.name)) for field in self.shape.fields)
+        return all(
+            self.shape.columns[field.column].type_name == self.base.columns[before.column].type_name
+            for field, before in pairs
+            if self.base and field.column and before and before.column in self.base.columns
+        )
+
+    def _compared(self, base: FromClause) -> list[tuple[Expression, Expression]]:
+        pairs = []
+        if self.shape.sends_alias:
+            pairs.append((self.now.c["_alias"], base.c["_alias"]))
+        if self._mapping_changed():
+            return pairs
+        for field in self.shape.fields:
+            before = self._base_field(field.name)
+            if field.column and before and before.column:
+                pairs.append((self.now.c[field.column], base.c[before.column]))
+        return pairs
+
+    # --- what is planned -------------------------------------------------------------------
+
+    def _operation(self, base: FromClause) -> Expression:
+        gone = (self.now.c["_identity"].is_(None), literal("delete"))
+        joined = (base.c["_identity"].is_(None), literal("insert"))
+        if self.pending is None:
+            return case(gone, joined, else_=literal("update"))
+        # An insert stays an insert until it is confirmed, whatever the base says.
+        open_insert = and_(
+            self.pending.c["_operation"] == "insert",
+            self.pending.c["_origin"] != "residue",
+        )
+        return case(gone, joined, (open_insert, literal("insert")), else_=literal("update"))
+
+    def _retry(self) -> Expression:
+        if self.pending is None:
+            return false()
+        due = and_(self.pending.c["_due"], self.pending.c["_origin"] != "residue")
+        return cast(func.coalesce(due, false()), Boolean)
+
+    def _carried(self) -> Expression:
+        """Whether a delete passed the brake in an earlier run."""
+        if self.pending is None:
+            return false()
+        passed = and_(
+            self.pending.c["_operation"] == "delete",
+            self.pending.c["_origin"] != "residue",
+        )
+        return cast(func.coalesce(passed, false()), Boolean)
+
+    def _person(self, base: FromClause, name: str) -> Expression:
+        """Who it is: as the source says now, else as the base said, else as was left open."""
+        known = base.c[name]
+        if self.pending is not None:
+            there = base.c["_identity"].is_not(None)
+            known = case((there, known), else_=self.pending.c[name])
+        now = self.now.c
+        return case((now["_identity"].is_not(None), now[name]), else_=known).label(name)
+
+    def _value(self, base: FromClause, name: str) -> Expression:
+        """A mapped value: today's, or for a delete what the base held."""
+        now = self.now.c
+        before: Expression = null()
+        known = self.base.columns.get(name) if self.base else None
+        if known == self.shape.columns[name] and name in base.c:
+            before = base.c[name]
+        value = case((now["_identity"].is_not(None), now[name]), else_=before)
+        return value.label(exact(name))
+
+    # --- who may leave ---------------------------------------------------------------------
+
+    def _may_be_deleted(
+        self,
+        base: FromClause,
+        joined: FromClause,
+    ) -> tuple[Expression, FromClause]:
+        """A person leaves only when no current row holds any of their identifiers."""
+        if not self.shape.deletes:
+            return false(), joined
+        if not self.shape.alias_name:
+            return true(), joined
+        alias = base.c["_alias"]
+        identity = base.c["_identity"]
+        if self.pending is not None:
+            there = base.c["_identity"].is_not(None)
+            alias = case((there, alias), else_=self.pending.c["_alias"])
+            identity = func.coalesce(identity, self.pending.c["_identity"])
+        held = self._held().subquery("held")
+        joined = joined.outerjoin(held, held.c["_alias"] == self._handle(identity, alias))
+        return held.c["_alias"].is_(None), joined
+
+    def _handle(self, identity: Expression, alias: Expression) -> Expression:
+        """The e-mail by which a current row may still hold this person, or an empty text."""
+        if self.shape.sends_alias:
+            return func.coalesce(alias, "")
+        # The user id went alone, so an e-mail holds only somebody who is known by it.
+        by_alias = identity == literal(f"{self.shape.alias_name}:") + alias
+        return case((by_alias, alias), else_=literal(""))
+
+    def _held(self) -> CompoundSelect[Any]:
+        now, refused = self.now.c["_alias"], self.refused.c["_alias"]
+        return union(
+            select(now).where(now.is_not(None)),
+            select(refused).where(refused.is_not(None)),
+        )
+
+    def _takeover(self, joined: FromClause) -> tuple[list[Any], FromClause]:
+        """Upserts that take an e-mail over from somebody else go last."""
+        if not (self.shape.alias_name and self.shape.sends_alias and self.previous is not None):
+            return [], joined
+        holder = self.previous.alias("holder")
+        elsewhere = and_(
+            holder.c["_alias"] == self.now.c["_alias"],
+            holder.c["_identity"] != self.now.c["_identity"],
+        )
+        joined = joined.outerjoin(holder, elsewhere)
+        return [(holder.c["_identity"].is_not(None), TAKEOVER_PHASE)], joined
+
+    def keep_residue(self, residue: Table, changes: TableClause, run_id: int) -> Insert:
+        """Remember who left the source, is not planned, and may still be at the destination."""
+        sources = []
+        if self.previous is not None:
+            sources.append(self._gone(self.previous, changes))
+        if self.pending is not None:
+            sources.append(self._gone(self.pending, changes))
+        gone = union(*sources).subquery("gone") if sources else self._nobody().subquery("gone")
+        # One identity may come from both; the base knows it best, so its row is the greater one.
+        rows = select(
+            literal(self.shape.sync_name),
+            literal(run_id),
+            gone.c["_identity"],
+            func.max(gone.c["_alias"]),
+            func.max(gone.c["_primary_key"]),
+        ).group_by(gone.c["_identity"])
+        names = ["sync_name", "sync_run_id", "identity", "alias", "primary_key"]
+        return insert(residue).from_select(names, rows)
+
+    def _gone(self, rows: TableClause, changes: TableClause) -> Select[Any]:
+        there = exists().where(self.now.c["_identity"] == rows.c["_identity"])
+        planned = exists().where(changes.c["_identity"] == rows.c["_identity"])
+        chosen = select(rows.c["_identity"], rows.c["_alias"], rows.c["_primary_key"])
+        chosen = chosen.where(~there, ~planned)
+        if "_origin" in rows.c and self.shape.deletes:
+            # A refused delete that waits is named in failed_records, and stays there.
+            return chosen.where(rows.c["_due"])
+        return chosen
+
+    def no_outcomes(self) -> Select[Any]:
+        """An empty table of outcomes."""
+        return empty(OUTCOME_COLUMNS)
+
+    def _nobody(self) -> Select[Any]:
+        now = self.now
+        return select(now.c["_identity"], now.c["_alias"], now.c["_primary_key"]).where(false())
+
+
+def _named(rows: FromClause, others: FromClause) -> Any:  # noqa: ANN401 - an EXISTS
+    return exists().where(rows.c["_identity"] == others.c["_identity"])
+
+
+def _constant(value: bool) -> Expression:  # noqa: FBT001 - it is the value itself
+    return true() if value else false()
+
+
+def count_rows(table: FromClause) -> Select[Any]:
+    """Count the rows of a table."""
+    return select(func.count()).select_from(table)
+
+
+def count_plan(changes: TableClause) -> Select[Any]:
+    """Count the plan by operation, by whether it is a retry, and whether a delete is carried."""
+    by = [changes.c["_operation"], changes.c["_retry"], changes.c["_carried"]]
+    return select(*by, func.count()).group_by(*by)
+
+
+def count_residue(residue: Table, sync_name: str, run_id: int) -> Select[Any]:
+    """Count who left the source before this run and may still be at the destination."""
+    rows = residue.c
+    mine = [rows.sync_name == sync_name, rows.sync_run_id == run_id]
+    return select(func.count()).select_from(residue).where(*mine)
+
+
+def plan_range(changes: TableClause, first: int, last: int, columns: Sequence[Any]) -> Select[Any]:
+    """A page of the plan, by its place in the order of sending."""
+    seq = changes.c["_seq"]
+    return select(*columns).where(seq >= first, seq <= last).order_by(seq)
+
+
+def plan_parts(changes: TableClause) -> Select[Any]:
+    """The parts of a plan: the first and last place of each phase and operation."""
+    by = [changes.c["_phase"], changes.c["_operation"]]
+    seq = changes.c["_seq"]
+    return select(*by, func.min(seq), func.max(seq)).group_by(*by).order_by(func.min(seq))
+
+
+def sample_deletes(changes: TableClause, count: int) -> Select[Any]:
+    """Some of the people who would newly leave."""
+    chosen = select(changes.c["_identity"]).where(changes.c["_operation"] == "delete")
+    return chosen.where(~changes.c["_carried"]).order_by(changes.c["_identity"]).limit(count)
+
+
+def sample_changes(
+    changes: TableClause, operation: str, columns: Sequence[str], count: int
+) -> Select[Any]:
+    """Some changes of one operation, for a preview."""
+    shown = [changes.c[name] for name in ("_identity", "_primary_key", *columns)]
+    chosen = select(*shown).where(changes.c["_operation"] == operation)
+    return chosen.order_by(changes.c["_seq"]).limit(count)
+
+
+def digest(sql: Sql, changes: TableClause, columns: Sequence[str]) -> Select[Any]:
+    """A number that is the same for the same changes, in any order."""
+    return select(sql.sum_of_hashes([changes.c[name] for name in columns]))

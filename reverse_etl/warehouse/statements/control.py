@@ -1,0 +1,173 @@
+"""The lease, the pointer to the last committed run, and the rows of ``sync_runs``.
+
+Whoever changes ``sync_state`` names its fencing token; a statement that finds another token
+changes nothing, and the caller stops.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Delete, Insert, Select, Update, delete, func, insert, literal, or_, select, update
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Table
+
+    from reverse_etl.warehouse.sql import Expression
+
+
+def know_sync(state: Table, sync_name: str) -> Insert:
+    """Make the sync's row when there is none."""
+    there = select(state.c.sync_name).where(state.c.sync_name == sync_name).exists()
+    row = select(literal(sync_name), literal(0), literal(0)).where(~there)
+    return insert(state).from_select(["sync_name", "lease_token", "last_run_id"], row)
+
+
+def take_lease(
+    state: Table, sync_name: str, owner: str, now: Expression, until: Expression, *, force: bool
+) -> Update:
+    """Take the lease when it is free or expired (or ``force``, where a lock proves it dead)."""
+    row = state.c
+    statement = (
+        update(state)
+        .where(row.sync_name == sync_name)
+        .values(lease_owner=owner, lease_token=row.lease_token + 1, lease_expires_at=until)
+    )
+    if force:
+        return statement
+    return statement.where(or_(row.lease_expires_at.is_(None), row.lease_expires_at < now))
+
+
+def renew_lease(state: Table, sync_name: str, token: int, until: Expression) -> Update:
+    """Keep the lease for a while longer."""
+    return _mine(state, sync_name, token).values(lease_expires_at=until)
+
+
+def give_lease_back(state: Table, sync_name: str, token: int) -> Update:
+    """Let the next run in at once."""
+    return _mine(state, sync_name, token).values(lease_owner=None, lease_expires_at=None)
+
+
+def number_run(state: Table, sync_name: str, token: int) -> Update:
+    """Use up the next run number."""
+    return _mine(state, sync_name, token).values(last_run_id=state.c.last_run_id + 1)
+
+
+def read_state(state: Table, sync_name: str) -> Select[Any]:
+    """Read the sync's row."""
+    return select(state).where(state.c.sync_name == sync_name)
+
+
+def commit_run(  # noqa: PLR0913 - the commit point names all that it makes true
+    state: Table,
+    sync_name: str,
+    token: int,
+    *,
+    run_id: int,
+    send_limit: int,
+    mapping: str,
+    account: dict[str, Any],
+) -> Update:
+    """Point to this run: from here on it is the base, and its plan the last one."""
+    return _mine(state, sync_name, token).values(
+        committed_run_id=run_id,
+        position=0,
+        send_limit=send_limit,
+        requests_sent=0,
+        mapping=mapping,
+        **account,
+    )
+
+
+def keep_target(
+    state: Table, sync_name: str, token: int, target_id: str, created_at: datetime | None
+) -> Update:
+    """Keep the id of the list that was found or made."""
+    values: dict[str, Any] = {"target_id": target_id}
+    if created_at is not None:
+        values["target_created_at"] = created_at
+    return _mine(state, sync_name, token).values(values)
+
+
+def advance(
+    state: Table, sync_name: str, token: int, *, position: int, send_limit: int, requests_sent: int
+) -> Update:
+    """Confirm everything up to the position, and allow sending up to the limit."""
+    return _mine(state, sync_name, token).values(
+        position=position,
+        send_limit=send_limit,
+        requests_sent=requests_sent,
+    )
+
+
+def still_mine(state: Table, sync_name: str, token: int) -> Update:
+    """Touch the row under the token: the guard at the end of a transaction."""
+    return _mine(state, sync_name, token).values(lease_token=token)
+
+
+def _mine(state: Table, sync_name: str, token: int) -> Update:
+    return update(state).where(state.c.sync_name == sync_name, state.c.lease_token == token)
+
+
+# --- sync_runs -----------------------------------------------------------------------------
+
+
+def start_run(runs: Table, values: dict[str, Any]) -> Insert:
+    """Write the row of a run that took the lease."""
+    return insert(runs).values(values)
+
+
+def change_run(runs: Table, sync_name: str, run_id: int, values: dict[str, Any]) -> Update:
+    """Change the row of a run."""
+    mine = [runs.c.sync_name == sync_name, runs.c.sync_run_id == run_id]
+    return update(runs).where(*mine).values(values)
+
+
+def unfinished_runs(runs: Table, sync_name: str) -> Select[Any]:
+    """Find the runs that were killed."""
+    row = runs.c
+    return (
+        select(row.sync_run_id, row.started_at)
+        .where(row.sync_name == sync_name, row.status.in_(["planning", "delivering"]))
+        .order_by(row.sync_run_id)
+    )
+
+
+def last_runs(runs: Table, sync_name: str, limit: int) -> Select[Any]:
+    """Read the newest runs of a sync."""
+    rows = select(runs).where(runs.c.sync_name == sync_name)
+    return rows.order_by(runs.c.sync_run_id.desc()).limit(limit)
+
+
+def count_open(failed: Table, sync_name: str) -> Select[Any]:
+    """Count the failed records of a sync."""
+    return select(func.count()).select_from(failed).where(failed.c.sync_name == sync_name)
+
+
+def read_failed(failed: Table, sync_name: str, limit: int) -> Select[Any]:
+    """Read failed records, the newest first."""
+    row = failed.c
+    return (
+        select(failed)
+        .where(row.sync_name == sync_name)
+        .order_by(row.last_failed_run_id.desc(), row.identity)
+        .limit(limit)
+    )
+
+
+def failures_by_reason(failed: Table, sync_name: str) -> Select[Any]:
+    """Count the failed records by error code."""
+    row = failed.c
+    return (
+        select(row.error_code, row.retryable, func.count())
+        .where(row.sync_name == sync_name)
+        .group_by(row.error_code, row.retryable)
+        .order_by(func.count().desc(), row.error_code)
+    )
+
+
+def forget_failed(failed: Table, sync_name: str) -> Delete:
+    """Forget the failed records of a sync that starts anew elsewhere."""
+    return delete(failed).where(failed.c.sync_name == sync_name)

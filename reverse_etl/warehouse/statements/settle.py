@@ -1,0 +1,267 @@
+"""Outcomes into the sync log and the failed records: set work over the stored plan.
+
+A change of a run is one of these, by its place in the plan:
+
+    at or below the position     settled: its outcome, or a plain success when it has none
+    above, with an outcome       settled out of order: its outcome
+    above, within the window     perhaps sent when the run was killed: failed, unknown
+    above the window             not tried: no line; the next run plans it again
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    Boolean,
+    Delete,
+    Insert,
+    Select,
+    String,
+    and_,
+    case,
+    cast,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy import delete as sql_delete
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Subquery, Table, TableClause
+
+    from reverse_etl.warehouse.sql import Expression
+
+UNKNOWN = "unknown"
+KILLED = "the run was killed while this change may have been on its way"
+
+PERSON = ("_operation", "_identity", "_alias", "_primary_key")
+
+FAILED_COLUMNS = (
+    "sync_name",
+    "identity",
+    "primary_key",
+    "operation",
+    "error_code",
+    "error_reason",
+    "retryable",
+    "attempts",
+    "first_failed_run_id",
+    "last_failed_run_id",
+    "first_failed_at",
+    "last_failed_at",
+    "alias",
+    "unidentified",
+)
+
+
+@dataclass(frozen=True)
+class SettleStatements:
+    """The statements that settle one run.
+
+    Attributes:
+        sync_name: The sync.
+        run_id: The run.
+        changes: Its plan.
+        outcomes: Its outcomes.
+        refused: Its refused rows.
+        snapshot: Its snapshot.
+        log: ``sync_log``.
+        failed: ``failed_records``.
+        residue: ``residue``.
+        fresh: Temporary table of the failed records of this run.
+        position: Every change at or below it is settled.
+        window: No change above it was sent (the position itself in an orderly end).
+    """
+
+    sync_name: str
+    run_id: int
+    changes: TableClause
+    outcomes: TableClause
+    refused: TableClause
+    snapshot: TableClause
+    log: Table
+    failed: Table
+    residue: Table
+    fresh: TableClause
+    position: int
+    window: int
+
+    def tried(self) -> Subquery:
+        """The changes that were tried, each with what became of it."""
+        seq, outcome = self.changes.c["_seq"], self.outcomes.c
+        settled = outcome["seq"].is_not(None)
+        doubtful = and_(~settled, seq > self.position)
+        return (
+            select(
+                *(self.changes.c[name] for name in PERSON),
+                case(
+                    (settled, outcome["status"]),
+                    (doubtful, literal("failed")),
+                    else_=literal("succeeded"),
+                ).label("status"),
+                case((doubtful, literal(UNKNOWN)), else_=outcome["error_code"]).label("error_code"),
+                case((doubtful, literal(KILLED)), else_=outcome["error_reason"]).label(
+                    "error_reason",
+                ),
+                func.coalesce(outcome["retryable"], doubtful).label("retryable"),
+                func.coalesce(outcome["attempts"], 1).label("attempts"),
+            )
+            .select_from(self.changes.outerjoin(self.outcomes, outcome["seq"] == seq))
+            .where(or_(seq <= max(self.position, self.window), settled))
+            .subquery("tried")
+        )
+
+    def count(self) -> Select[Any]:
+        """How many changes were tried, by operation and status."""
+        tried = self.tried()
+        by = [tried.c["_operation"], tried.c["status"]]
+        return select(*by, func.count()).group_by(*by)
+
+    def write_log(self, started: datetime, finished: datetime) -> list[Insert]:
+        """One line for each change that was tried, and for each row newly refused."""
+        names = [column.name for column in self.log.columns]
+        times = [literal(started), literal(finished)]
+        key = [literal(self.sync_name), literal(self.run_id)]
+        tried, refused = self.tried(), self.refused.c
+        lines = select(
+            *key,
+            tried.c["_primary_key"],
+            tried.c["_identity"],
+            tried.c["_operation"],
+            tried.c["status"],
+            tried.c["error_code"],
+            tried.c["error_reason"],
+            tried.c["attempts"],
+            *times,
+        )
+        unsent = select(
+            *key,
+            refused["_primary_key"],
+            refused["_identity"],
+            literal("insert"),
+            literal("failed"),
+            refused["_error_code"],
+            refused["_error_reason"],
+            literal(0),
+            *times,
+        ).where(refused["_new"], or_(refused["_kind"] == "invalid", refused["_differs"]))
+        return [insert(self.log).from_select(names, chosen) for chosen in (lines, unsent)]
+
+    # --- failed records --------------------------------------------------------------------
+
+    def collect_failures(self, finished: datetime) -> Select[Any]:
+        """The failed records of this run: new ones, and old ones brought up to date."""
+        return select(
+            *union_all(self._failures(finished), self._unidentified(finished)).subquery("both").c,
+        )
+
+    def _failures(self, finished: datetime) -> Select[Any]:
+        tried, old = self.tried(), self.failed.alias("old")
+        same = and_(
+            old.c.sync_name == self.sync_name,
+            old.c.identity == tried.c["_identity"],
+            ~old.c.unidentified,
+        )
+        chosen = select(
+            literal(self.sync_name).label("sync_name"),
+            tried.c["_identity"].label("identity"),
+            tried.c["_primary_key"].label("primary_key"),
+            tried.c["_operation"].label("operation"),
+            tried.c["error_code"],
+            tried.c["error_reason"],
+            cast(tried.c["retryable"], Boolean).label("retryable"),
+            *self._history(old, finished),
+            tried.c["_alias"].label("alias"),
+            false().label("unidentified"),
+        )
+        joined = tried.outerjoin(old, same)
+        return chosen.select_from(joined).where(tried.c["status"] == "failed")
+
+    def _history(self, old: Any, finished: datetime) -> list[Expression]:  # noqa: ANN401
+        return [
+            (func.coalesce(old.c.attempts, 0) + 1).label("attempts"),
+            func.coalesce(old.c.first_failed_run_id, self.run_id).label("first_failed_run_id"),
+            literal(self.run_id).label("last_failed_run_id"),
+            func.coalesce(old.c.first_failed_at, literal(finished)).label("first_failed_at"),
+            literal(finished).label("last_failed_at"),
+        ]
+
+    def _unidentified(self, finished: datetime) -> Select[Any]:
+        rows, old = self.refused, self.failed.alias("known")
+        same = and_(
+            old.c.sync_name == self.sync_name,
+            old.c.identity == rows.c["_identity"],
+            old.c.unidentified,
+        )
+        history = self._history(old, finished)
+        # A row that is refused as before keeps its dates: nothing happened to it in this run.
+        unchanged = and_(
+            old.c.error_code == rows.c["_error_code"],
+            old.c.error_reason == rows.c["_error_reason"],
+        )
+        names = FAILED_COLUMNS[7:12]
+        kept = [
+            case((unchanged, old.c[name]), else_=column).label(name)
+            for name, column in zip(names, history, strict=True)
+        ]
+        return (
+            select(
+                literal(self.sync_name).label("sync_name"),
+                rows.c["_identity"].label("identity"),
+                rows.c["_primary_key"].label("primary_key"),
+                literal("insert").label("operation"),
+                rows.c["_error_code"].label("error_code"),
+                rows.c["_error_reason"].label("error_reason"),
+                false().label("retryable"),
+                *kept,
+                cast(null(), String).label("alias"),
+                literal(True).label("unidentified"),  # noqa: FBT003
+            )
+            .select_from(rows.outerjoin(old, same))
+            .where(rows.c["_kind"] == "invalid")
+        )
+
+    def clear_failures(self, *, deletes: bool) -> list[Delete]:
+        """Remove the records that this run settled, renewed, or made pointless."""
+        rows = self.failed.c
+        mine = rows.sync_name == self.sync_name
+        tried = self.tried()
+        kept = self.residue.c
+        statements = [
+            sql_delete(self.failed).where(
+                mine,
+                ~rows.unidentified,
+                rows.identity.in_(select(tried.c["_identity"])),
+            ),
+            sql_delete(self.failed).where(mine, rows.unidentified),
+            sql_delete(self.failed).where(
+                mine,
+                ~rows.unidentified,
+                rows.identity.in_(
+                    select(kept.identity).where(
+                        kept.sync_name == self.sync_name,
+                        kept.sync_run_id == self.run_id,
+                    ),
+                ),
+            ),
+        ]
+        if not deletes:
+            there = exists().where(self.snapshot.c["_identity"] == rows.identity)
+            gone = sql_delete(self.failed).where(mine, ~rows.unidentified, ~there)
+            statements.append(gone)
+        return statements
+
+    def add_failures(self) -> Insert:
+        """Write the failed records of this run."""
+        chosen = select(*(self.fresh.c[name] for name in FAILED_COLUMNS))
+        return insert(self.failed).from_select(list(FAILED_COLUMNS), chosen)

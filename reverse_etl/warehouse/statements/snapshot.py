@@ -1,0 +1,335 @@
+"""The query, evaluated once, as a set of identities.
+
+First every row of the query goes into the snapshot with its own identity. Most rows are alone
+with it. The few that are not (*contested*: no identity, one that another row claims too, an
+e-mail that another row holds) are taken out, resolved by primary key, and the winners go back.
+So the whole table is written once and sorted never.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Delete,
+    Insert,
+    Select,
+    String,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    true,
+)
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import column as sql_column
+
+from reverse_etl.warehouse.tables import IDENTITY_COLUMNS, REFUSED_COLUMNS, empty, exact
+
+if TYPE_CHECKING:
+    from sqlalchemy import FromClause, Subquery, TableClause
+
+    from reverse_etl.connector import Identifier
+    from reverse_etl.warehouse.shape import Shape, SourceColumn
+    from reverse_etl.warehouse.sql import Expression, Sql
+
+MISSING_IDENTIFIER = "missing_identifier"
+INVALID_IDENTIFIER = "invalid_identifier"
+DUPLICATE_IDENTITY = "duplicate_identity"
+
+
+def query_source(query: str, names: list[str]) -> Subquery:
+    """Return the user's query as a subquery, its text untouched."""
+    # A bare colon would be a bind parameter; the new lines keep a closing comment a comment.
+    escaped = query.replace(":", "\\:")
+    return text(f"\n{escaped}\n").columns(*(sql_column(exact(n)) for n in names)).subquery("source")
+
+
+@dataclass(frozen=True)
+class SnapshotStatements:
+    """The statements that turn a query into a snapshot.
+
+    Attributes:
+        shape: The sync.
+        sql: The engine's expressions.
+        snapshot: The table that is made.
+        contested: Temporary table of rows that are not alone with their identity.
+        resolved: Temporary table: the contested rows, ranked.
+    """
+
+    shape: Shape
+    sql: Sql
+    snapshot: TableClause
+    contested: TableClause
+    resolved: TableClause
+
+    def take(self) -> Select[Any]:
+        """Every row of the query, with its own identity or NULL."""
+        source = self._normalised()
+        identity, alias = self._identity(source)
+        columns = [
+            self.sql.stored(source.c[name], column).label(exact(name))
+            for name, column in self.shape.columns.items()
+        ]
+        return select(
+            identity.label("_identity"),
+            alias.label("_alias"),
+            source.c["_primary_key"],
+            *columns,
+        )
+
+    def _normalised(self) -> Subquery:
+        source = query_source(self.shape.query, list(self.shape.columns))
+        identifiers = [
+            self._normal(identifier, source, self.shape.columns[column]).label(
+                f"_id_{identifier.name}",
+            )
+            for identifier, column in self.shape.identifiers
+        ]
+        return select(
+            *source.c,
+            self._primary_key(source).label("_primary_key"),
+            *identifiers,
+        ).subquery("normalised")
+
+    def _normal(self, identifier: Identifier, source: Subquery, column: SourceColumn) -> Expression:
+        value = self.sql.text_of(source.c[column.name], column)
+        if identifier.trim:
+            value = self.sql.trimmed(value)
+        return self.sql.ascii_lower(value) if identifier.lower else value
+
+    def _primary_key(self, source: FromClause) -> Expression:
+        names = self.shape.primary_key
+        if len(names) == 1:
+            return self.sql.text_of(source.c[names[0]], self.shape.columns[names[0]])
+        parts: Expression = literal("[")
+        for n, name in enumerate(names):
+            value = self.sql.json_text(source.c[name])
+            parts = parts + value if n == 0 else parts + literal(",") + value
+        return parts + literal("]")
+
+    def _identity(self, source: Subquery) -> tuple[Expression, Expression]:
+        valid = {
+            identifier.name: _valid(identifier, source.c[f"_id_{identifier.name}"])
+            for identifier, _ in self.shape.identifiers
+        }
+        alias = valid.get(self.shape.alias_name or "", cast(null(), String))
+        if not self.shape.prefixed:
+            (identity,) = valid.values()
+            return identity, cast(null(), String)
+        named = [literal(f"{name}:") + value for name, value in valid.items()]
+        return (func.coalesce(*named) if len(named) > 1 else named[0]), alias
+
+    # --- contested rows --------------------------------------------------------------------
+
+    def contest(self) -> Select[Any]:
+        """The rows that are not alone with their identity, in primary key order."""
+        rows = self.snapshot
+        # Joins, not "IN … OR IN …": PostgreSQL can hash only what is joined.
+        shared = self._more_than_once("_identity")
+        joined = rows.outerjoin(shared, shared.c["value"] == rows.c["_identity"])
+        wanted = [rows.c["_identity"].is_(None), shared.c["value"].is_not(None)]
+        if self.shape.alias_name:
+            held = self._more_than_once("_alias")
+            joined = joined.outerjoin(held, held.c["value"] == rows.c["_alias"])
+            wanted.append(held.c["value"].is_not(None))
+        rank = func.row_number().over(order_by=self._order(rows))
+        chosen = select(*rows.c, rank.label("_rank")).select_from(joined)
+        return chosen.where(or_(*wanted))
+
+    def _more_than_once(self, name: str) -> Subquery:
+        value = self.snapshot.c[name]
+        counted = select(value.label("value")).where(value.is_not(None))
+        return counted.group_by(value).having(func.count() > 1).subquery(f"shared{name}")
+
+    def _order(self, rows: FromClause) -> list[Expression]:
+        names = dict.fromkeys([*self.shape.primary_key, *self.shape.columns])
+        return [self.sql.sort_keys(rows.c[name], self.shape.columns[name]) for name in names]
+
+    def resolve(self) -> Select[Any]:
+        """Each contested row with the person it is (``_person``) and its place among theirs."""
+        rows: FromClause = self.contested
+        person = rows.c["_identity"]
+        joined: FromClause = rows
+        if self.shape.prefixed and self.shape.alias_name:
+            owner = self._owners()
+            # A row that has only an e-mail is the person who has it beside a user id.
+            loose = person == literal(f"{self.shape.alias_name}:") + rows.c["_alias"]
+            joined = rows.outerjoin(owner, owner.c["_alias"] == rows.c["_alias"])
+            person = case((loose, func.coalesce(owner.c["_identity"], person)), else_=person)
+        known = select(*rows.c, person.label("_person")).select_from(joined).subquery("known")
+        place = func.row_number().over(
+            partition_by=known.c["_person"],
+            order_by=known.c["_rank"],
+        )
+        placed = select(*known.c, place.label("_place")).subquery("placed")
+        # An e-mail that several people claim goes with the smallest primary key only.
+        claim = func.row_number().over(
+            partition_by=[placed.c["_alias"], case((placed.c["_place"] == 1, 1), else_=0)],
+            order_by=placed.c["_rank"],
+        )
+        return select(*placed.c, claim.label("_claim"))
+
+    def _owners(self) -> Subquery:
+        rows = self.contested
+        loose = literal(f"{self.shape.alias_name}:") + rows.c["_alias"]
+        order = func.row_number().over(partition_by=rows.c["_alias"], order_by=rows.c["_rank"])
+        ranked = (
+            select(rows.c["_alias"], rows.c["_identity"], order.label("_first"))
+            .where(rows.c["_alias"].is_not(None), rows.c["_identity"] != loose)
+            .subquery("ranked")
+        )
+        first = select(ranked.c["_alias"], ranked.c["_identity"]).where(ranked.c["_first"] == 1)
+        return first.subquery("owner")
+
+    def remove_contested(self) -> list[Delete]:
+        """Take the contested rows out of the snapshot."""
+        rows, taken = self.snapshot, self.contested.c["_identity"]
+        return [
+            sql_delete(rows).where(rows.c["_identity"].is_(None)),
+            sql_delete(rows).where(
+                rows.c["_identity"].in_(select(taken).where(taken.is_not(None))),
+            ),
+        ]
+
+    def return_winners(self) -> Insert:
+        """Put one row of each contested person back."""
+        rows = self.resolved
+        claimed = rows.c["_alias"]
+        if self.shape.alias_name:
+            claimed = case((rows.c["_claim"] == 1, claimed), else_=cast(null(), String))
+        names = [*self.shape.columns]
+        chosen = select(
+            rows.c["_person"],
+            claimed,
+            rows.c["_primary_key"],
+            *(rows.c[name] for name in names),
+        ).where(rows.c["_person"].is_not(None), rows.c["_place"] == 1)
+        return insert(self.snapshot).from_select([*IDENTITY_COLUMNS, *map(exact, names)], chosen)
+
+    # --- rows that could not be used -------------------------------------------------------
+
+    def refuse(self, base_refused: TableClause | None) -> list[Select[Any]]:
+        """The rows without identifier, and the rows that lost their identity to another."""
+        return [
+            _marked_new(self._without_identifier(), base_refused, "_error_code", "_error_reason"),
+            _marked_new(self._duplicates(), base_refused, "_primary_key", "_differs"),
+        ]
+
+    def _without_identifier(self) -> Subquery:
+        rows = self.contested
+        name = literal("row:") + func.coalesce(rows.c["_primary_key"], "null")
+        code, reason = self._why_unidentified(rows)
+        # Named first, grouped after: to a server, two bind parameters are two expressions.
+        each = (
+            select(
+                name.label("_identity"),
+                rows.c["_primary_key"],
+                code.label("_error_code"),
+                reason.label("_error_reason"),
+            )
+            .where(rows.c["_identity"].is_(None))
+            .subquery("each_row")
+        )
+        return (
+            select(
+                each.c["_identity"],
+                func.min(each.c["_primary_key"]).label("_primary_key"),
+                cast(null(), String).label("_alias"),
+                literal("invalid").label("_kind"),
+                func.min(each.c["_error_code"]).label("_error_code"),
+                func.min(each.c["_error_reason"]).label("_error_reason"),
+                cast(func.count(), BigInteger).label("_rows"),
+                false().label("_differs"),
+            )
+            .group_by(each.c["_identity"])
+            .subquery("unidentified")
+        )
+
+    def _why_unidentified(self, rows: FromClause) -> tuple[Expression, Expression]:
+        given = []
+        for identifier, name in self.shape.identifiers:
+            value = self.sql.text_of(rows.c[name], self.shape.columns[name])
+            given.append((identifier, name, and_(value.is_not(None), self.sql.trimmed(value) != "")))
+        expected = " or ".join(f"{i.name} ({i.expected})" for i, _, _ in given)
+        reasons = [
+            (there, literal(f"column {name} holds no usable {i.name}: expected {i.expected}"))
+            for i, name, there in given
+        ]
+        missing = literal(f"no identifier: needs {expected}")
+        code = case(
+            (or_(*(there for _, _, there in given)), literal(INVALID_IDENTIFIER)),
+            else_=literal(MISSING_IDENTIFIER),
+        )
+        return code, case(*reasons, else_=missing)
+
+    def _duplicates(self) -> Subquery:
+        rows, winner = self.resolved, self.resolved.alias("winner")
+        others = [
+            rows.c[name].is_distinct_from(winner.c[name]) for name in self.shape.field_columns
+        ]
+        same = rows.join(
+            winner,
+            and_(winner.c["_person"] == rows.c["_person"], winner.c["_place"] == 1),
+        )
+        reason = literal("another row with the same identity goes first: primary key ")
+        return (
+            select(
+                rows.c["_person"].label("_identity"),
+                rows.c["_primary_key"],
+                rows.c["_alias"],
+                literal("duplicate").label("_kind"),
+                literal(DUPLICATE_IDENTITY).label("_error_code"),
+                (reason + func.coalesce(winner.c["_primary_key"], "NULL")).label("_error_reason"),
+                cast(1, BigInteger).label("_rows"),
+                (or_(*others) if others else false()).label("_differs"),
+            )
+            .select_from(same)
+            .where(rows.c["_person"].is_not(None), rows.c["_place"] > 1)
+            .subquery("duplicates")
+        )
+
+    def nothing_refused(self) -> Select[Any]:
+        """An empty table of refused rows."""
+        return empty(REFUSED_COLUMNS)
+
+    def set_aside(self, refused: TableClause, chosen: Select[Any]) -> Insert:
+        """Write refused rows down."""
+        return insert(refused).from_select([c.name for c in refused.c], chosen)
+
+
+def _valid(identifier: Identifier, value: Expression) -> Expression:
+    usable = and_(
+        func.length(value) <= identifier.max_length,
+        value.regexp_match(identifier.pattern),
+    )
+    return case((usable, value), else_=cast(null(), String))
+
+
+def _marked_new(rows: Subquery, base: TableClause | None, *told_apart_by: str) -> Select[Any]:
+    if base is None:
+        return select(*rows.c, true().label("_new"))
+    names = ("_identity", "_kind", *told_apart_by)
+    seen = select(*(base.c[name] for name in names)).distinct().subquery("seen")
+    same = [
+        seen.c["_identity"] == rows.c["_identity"],
+        *(seen.c[name].is_not_distinct_from(rows.c[name]) for name in names[1:]),
+    ]
+    new = cast(seen.c["_identity"].is_(None), Boolean)
+    return select(*rows.c, new.label("_new")).select_from(rows.outerjoin(seen, and_(*same)))
+
+
+def count_refused(refused: TableClause) -> Select[Any]:
+    """Count the refused rows by kind and by whether they are new."""
+    by = [refused.c["_kind"], refused.c["_new"]]
+    return select(*by, cast(func.sum(refused.c["_rows"]), BigInteger)).group_by(*by)

@@ -1,0 +1,234 @@
+"""Names and columns of our own tables.
+
+Control tables exist once per schema; run tables exist once per committed run and carry the sync
+and the run in their name. ``sync_runs``, ``sync_log``, ``failed_records``, the snapshots and the
+changes are a promise to users' dashboards: columns are added, never renamed. The others
+(``sync_state``, ``residue``, ``refused_…``, ``outcomes_…``, ``schema_version``) are ours alone.
+
+    sync_state      one row per sync: the lease, and the pointer to the last committed run
+    residue         identities that left the source but may still be at the destination
+    snapshot_S_N    what the query said at run N, one row per identity
+    refused_S_N     rows that run N could not use: no identifier, or an identity lost to another
+    changes_S_N     the plan of run N, in the order of ``_seq``
+    outcomes_S_N    the changes of run N that were not plain successes
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    cast,
+    column,
+    false,
+    null,
+    select,
+    table,
+)
+from sqlalchemy.sql.elements import quoted_name
+
+from sqlalchemy.types import TypeEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import ColumnClause, Select, TableClause
+
+SCHEMA_VERSION = 1
+
+RUN_TABLES = ("snapshot", "refused", "changes", "outcomes")
+
+
+class ControlTables:
+    """The tables that exist once per schema."""
+
+    def __init__(self, schema: str) -> None:
+        """Describe the tables inside ``schema``."""
+        self.schema = schema
+        self.metadata = MetaData(schema=schema)
+        self.version = Table("schema_version", self.metadata, Column("version", Integer))
+        self.state = self._table(
+            "sync_state",
+            text="sync_name lease_owner account_host account_kind account_object target_id"
+            " target_name mapping",
+            number="lease_token last_run_id committed_run_id position send_limit requests_sent",
+            time="lease_expires_at target_created_at",
+        )
+        self.runs = self._table(
+            "sync_runs",
+            text="sync_name trigger sync_type status error_code error_reason",
+            number="sync_run_id rows_read rows_invalid rows_duplicate inserts_planned"
+            " inserts_succeeded inserts_failed updates_planned updates_succeeded updates_failed"
+            " deletes_planned deletes_succeeded deletes_failed retries_planned"
+            " failed_records_open requests_sent",
+            time="scheduled_for started_at finished_at",
+            order="sync_name sync_run_id trigger sync_type status scheduled_for started_at"
+            " finished_at rows_read rows_invalid rows_duplicate inserts_planned"
+            " inserts_succeeded inserts_failed updates_planned updates_succeeded updates_failed"
+            " deletes_planned deletes_succeeded deletes_failed retries_planned"
+            " failed_records_open requests_sent error_code error_reason",
+        )
+        self.log = self._table(
+            "sync_log",
+            text="sync_name primary_key identity operation status error_code error_reason",
+            number="sync_run_id attempts",
+            time="sync_started_at sync_finished_at",
+            order="sync_name sync_run_id primary_key identity operation status error_code"
+            " error_reason attempts sync_started_at sync_finished_at",
+        )
+        self.failed = self._table(
+            "failed_records",
+            text="sync_name identity primary_key operation error_code error_reason alias",
+            number="attempts first_failed_run_id last_failed_run_id",
+            time="first_failed_at last_failed_at",
+            flag="retryable unidentified",
+            order="sync_name identity primary_key operation error_code error_reason retryable"
+            " attempts first_failed_run_id last_failed_run_id first_failed_at last_failed_at"
+            " alias unidentified",
+        )
+        self.residue = self._table(
+            "residue", text="sync_name identity alias primary_key", number="sync_run_id"
+        )
+
+    def _table(  # noqa: PLR0913 - one argument per column type reads like a table
+        self,
+        name: str,
+        *,
+        text: str = "",
+        number: str = "",
+        time: str = "",
+        flag: str = "",
+        order: str = "",
+    ) -> Table:
+        kinds: list[tuple[str, type[TypeEngine[object]]]] = [
+            *((word, String) for word in text.split()),
+            *((word, BigInteger) for word in number.split()),
+            *((word, DateTime) for word in time.split()),
+            *((word, Boolean) for word in flag.split()),
+        ]
+        types = dict(kinds)
+        names = order.split() or [word for word, _ in kinds]
+        return Table(name, self.metadata, *(Column(word, types[word]) for word in names))
+
+
+def exact(name: str) -> quoted_name:
+    """Return a name that is always quoted, so that it means just these letters."""
+    return quoted_name(name, quote=True)
+
+
+def run_table_name(kind: str, sync_name: str, run_id: int) -> str:
+    """Return ``snapshot_vip_3``; sync names never end in ``_`` and digits, so it is unique."""
+    return f"{kind}_{sync_name}_{run_id}"
+
+
+def run_of_table(kind: str, sync_name: str, table_name: str) -> int | None:
+    """Return the run in a run table's name, or None when it is not one of this sync."""
+    found = re.fullmatch(rf"{kind}_{re.escape(sync_name)}_(\d+)", table_name)
+    return int(found[1]) if found else None
+
+
+def clause(
+    name: str,
+    columns: Iterable[str | tuple[str, type[TypeEngine[object]]]],
+    schema: str | None,
+) -> TableClause:
+    """Return a light table; a bare column name is text, ours or the user's, always quoted."""
+    return table(name, *(_column(given) for given in columns), schema=schema)
+
+
+def _column(given: str | tuple[str, type[TypeEngine[object]]]) -> ColumnClause[object]:
+    name, kind = (given, String) if isinstance(given, str) else given
+    return column(exact(name), kind)
+
+
+Columns = tuple[str | tuple[str, type[TypeEngine[object]]], ...]
+
+IDENTITY_COLUMNS = ("_identity", "_alias", "_primary_key")
+
+REFUSED_COLUMNS: Columns = (
+    "_identity",
+    "_primary_key",
+    "_alias",
+    "_kind",
+    "_error_code",
+    "_error_reason",
+    ("_rows", BigInteger),
+    ("_differs", Boolean),
+    ("_new", Boolean),
+)
+
+CHANGE_COLUMNS: Columns = (
+    ("_seq", BigInteger),
+    ("_phase", Integer),
+    "_operation",
+    "_identity",
+    "_alias",
+    "_primary_key",
+    ("_retry", Boolean),
+    ("_carried", Boolean),
+)
+
+PENDING_COLUMNS: Columns = (
+    "_identity",
+    "_alias",
+    "_primary_key",
+    "_operation",
+    "_origin",
+    ("_due", Boolean),
+)
+
+OUTCOME_COLUMNS: Columns = (
+    ("seq", BigInteger),
+    "status",
+    "outcome",
+    "error_code",
+    "error_reason",
+    ("retryable", Boolean),
+    ("attempts", BigInteger),
+)
+
+
+class RunTables:
+    """The tables of one run.
+
+    Attributes:
+        snapshot: One row per identity; the source columns beside our three.
+        refused: Rows that could not be used.
+        changes: The plan.
+        outcomes: The changes that were not plain successes.
+    """
+
+    def __init__(
+        self,
+        sync_name: str,
+        run_id: int,
+        schema: str | None,
+        columns: Iterable[str],
+        plan_columns: Iterable[str],
+    ) -> None:
+        """Name the tables; ``schema`` None makes them temporary."""
+        self.sync_name = sync_name
+        self.run_id = run_id
+
+        def named(kind: str) -> str:
+            return run_table_name(kind, sync_name, run_id)
+
+        self.snapshot = clause(named("snapshot"), [*IDENTITY_COLUMNS, *columns], schema)
+        self.refused = clause(named("refused"), REFUSED_COLUMNS, schema)
+        self.changes = clause(named("changes"), [*CHANGE_COLUMNS, *plan_columns], schema)
+        self.outcomes = clause(named("outcomes"), OUTCOME_COLUMNS, schema)
+
+
+def empty(columns: Columns) -> Select[Any]:
+    """Return a SELECT of no rows with these columns, to make an empty table from."""
+    typed = [(given, String) if isinstance(given, str) else given for given in columns]
+    return select(*(cast(null(), kind).label(name) for name, kind in typed)).where(false())
