@@ -55,6 +55,8 @@ class Request:
         query: Query parameters.
         changes: Offsets within the batch of the changes that the request carries; None means
             all of them. Read for the ``attempts`` of the sync log.
+        repeatable: Whether sending it twice is the same as once. The engine repeats such a
+            request by itself; after any other it hands the conversation the doubtful answer.
     """
 
     method: str
@@ -63,6 +65,7 @@ class Request:
     body: bytes | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     changes: Sequence[int] | None = None
+    repeatable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,8 @@ class Identifier:
         expected: What a usable value looks like, for messages: ``an e-mail address``.
         trim: Whether surrounding white space is removed first.
         lower: Whether A-Z is folded to a-z (only these: other letters have traps).
+        plain: Regular expression of printable ASCII values that are usable without trimming,
+            so that an engine can decide most values by one match. Must imply ``pattern``.
     """
 
     name: str
@@ -179,6 +184,7 @@ class Identifier:
     expected: str
     trim: bool = False
     lower: bool = False
+    plain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +293,12 @@ class AccountSettings(BaseModel):
     ``request_timeout_seconds`` None means 30, or two thirds of the lease if that is less.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
 
     type: str
     api_key: SecretStr | None = None
@@ -402,13 +413,21 @@ class Connector(ABC):
 
     @abstractmethod
     def check(
-        self, account: AccountSettings, settings: DestinationSettings, mapping: FieldMapping, mode: str
+        self,
+        account: AccountSettings,
+        settings: DestinationSettings,
+        mapping: FieldMapping,
+        mode: str,
     ) -> list[Problem]:
         """Return what is wrong with the settings taken together; offline."""
 
     @abstractmethod
     def bind(
-        self, account: AccountSettings, settings: DestinationSettings, mapping: FieldMapping, mode: str
+        self,
+        account: AccountSettings,
+        settings: DestinationSettings,
+        mapping: FieldMapping,
+        mode: str,
     ) -> DestinationObject:
         """Return the object a sync writes to. May import pyarrow."""
 

@@ -10,6 +10,7 @@
         ├── AccountChanged              the sync name belongs to another account or list
         ├── PlanRefused                 ``--plan FILE`` is not what a run would send now
         ├── LeaseLost                   another run took over; this one may write nothing more
+        ├── Interrupted                 told to stop; what was on the wire is settled
         └── DestinationError            the destination stopped the run (key, list, limit, outage)
 
 Only the command line turns an error into a line of text and an exit code; the library raises.
@@ -95,6 +96,12 @@ class LeaseLost(RunError):
     """The lease expired and another run took it: nothing more may be written or sent."""
 
     code = "lease_lost"
+
+
+class Interrupted(RunError):
+    """The run was told to stop (SIGINT, SIGTERM) and ended in order."""
+
+    code = "interrupted"
 
 
 class DestinationError(RunError):

@@ -200,7 +200,7 @@ class _Columns:
             self._missing.append(f"{key} names the column {name}{hint}")
             return name
         if column.name.startswith("_") and column.name in _OUR_COLUMNS:
-            self._missing.append(f"{key} names {column.name}, a column of our own: give it an alias")
+            self._missing.append(f"{key} names {column.name}, a word of our own: give it an alias")
         self.used[column.name] = column
         return column.name
 

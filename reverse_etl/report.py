@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = "1.0"
 
 EXIT_CODES = {
+    "planned": 0,
     "succeeded": 0,
     "failed": 1,
     "completed_with_failures": 3,
@@ -37,7 +38,7 @@ class RunReport:
     Attributes:
         sync: Name of the sync.
         run_id: Its number, or None when no run was started (busy).
-        status: As in ``sync_runs``; also ``busy``.
+        status: As in ``sync_runs``; also ``busy``, and ``planned`` for a preview.
         planned: Changes planned, by operation.
         succeeded: Changes confirmed.
         failed: Changes tried and not confirmed.

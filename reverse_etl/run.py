@@ -21,7 +21,14 @@ from reverse_etl.account import account_of, is_same_account, pacing_key, refuse_
 from reverse_etl.connector import Operation, Target
 from reverse_etl.delivery.retry import RetryPolicy
 from reverse_etl.delivery.sender import Delivery, Page, Progress, Sender
-from reverse_etl.errors import DestinationError, LeaseLost, PlanRefused, RunError, WarehouseError
+from reverse_etl.errors import (
+    DestinationError,
+    Interrupted,
+    LeaseLost,
+    PlanRefused,
+    RunError,
+    WarehouseError,
+)
 from reverse_etl.planning import Plan, base_tables, make_plan, plan_digest
 from reverse_etl.ports import Ports
 from reverse_etl.report import RunReport
@@ -32,7 +39,7 @@ from reverse_etl.warehouse.statements import control
 from reverse_etl.warehouse.statements.changes import plan_parts, sample_deletes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from reverse_etl.config import Config
@@ -254,7 +261,7 @@ class Run:
             self.end_unplanned("held", held)
         else:
             text = "told to stop while planning; nothing was sent"
-            self.end_unplanned("interrupted", RunError(text, code="interrupted"))
+            self.end_unplanned("interrupted", Interrupted(text))
         return None
 
     def _report_plan(self, plan: Plan) -> None:
@@ -346,13 +353,11 @@ class Run:
         try:
             sender = self._sender(transport)
             try:
-                target = self._target(sender)
-            except (DestinationError, RunError) as error:
-                if isinstance(error, (LeaseLost, WarehouseError)):
-                    raise
-                ended = "interrupted" if error.code == "interrupted" else "fatal"
-                return Delivery(ended, error.code, str(error), 0, [], sender.requests_sent, [])
-            sender.target = target
+                sender.target = self._target(sender)
+            except DestinationError as error:
+                return sender.undelivered("fatal", error)
+            except Interrupted as error:
+                return sender.undelivered("interrupted", error)
             return sender.deliver(self._pages(plan), 0, self.window, self._checkpoint(plan))
         finally:
             transport.close()
@@ -410,7 +415,7 @@ class Run:
                 page = self.warehouse.read_page(plan.shape, changes, start, stop)
                 yield Page(phase, Operation(operation), start, page)
 
-    def _checkpoint(self, plan: Plan) -> Any:
+    def _checkpoint(self, plan: Plan) -> Callable[[Progress], None]:
         """Return what makes progress durable: the failures first, then the position."""
 
         def checkpoint(progress: Progress) -> None:

@@ -143,9 +143,7 @@ def _status(totals: Totals, newly_invalid: int) -> str:
     return "completed_with_failures" if failed else "succeeded"
 
 
-def _run_values(
-    totals: Totals, ending: Ending, status: str, finished: datetime
-) -> dict[str, Any]:
+def _run_values(totals: Totals, ending: Ending, status: str, finished: datetime) -> dict[str, Any]:
     values: dict[str, Any] = {
         "status": status,
         "finished_at": finished,

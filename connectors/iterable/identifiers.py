@@ -38,10 +38,11 @@ EMAIL = Identifier(
     expected="an e-mail address",
     trim=True,
     lower=True,
+    plain=r"^[!-?A-~]+@[!-?A-~]+[.][!-?A-~]+$",
 )
 USER_ID = Identifier(
     name="userId",
-    pattern=r"^[!-~]([ -~]{0,50}[!-~])?$",
+    pattern=r"^[!-~]([ -~]*[!-~])?$",
     max_length=USER_ID_MAX_LENGTH,
     expected="1 to 52 printable ASCII characters without white space at the edges",
 )
@@ -84,7 +85,7 @@ def _with_neutral_domain(value: str) -> str:
 
 def fault_of_user_id(value: str) -> str | None:
     """Return why the text is no user id, or None when it may be sent."""
-    if _USER_ID.fullmatch(value):
+    if len(value) <= USER_ID_MAX_LENGTH and _USER_ID.fullmatch(value):
         return None
     return f"a user id has {USER_ID.expected}"
 

@@ -66,6 +66,7 @@ _SYNTAX = (
     ("but found another document", "a second document starts here; a config is one document"),
     ("second occurrence", "this anchor (&) is defined a second time; give it another name"),
 )
+_TOO_DEEP = f"values are nested more than {MAX_DEPTH} deep"
 _SYNTAX_OTHERWISE = "this is not valid YAML; look at this line and the one before"
 
 
@@ -148,9 +149,23 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader with the scalar types of YAML 1.2."""
+    """A safe loader with the scalar types of YAML 1.2 and a limit on nesting."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose a node; PyYAML needs seconds to find out that it nests too deeply."""
+        if self._depth > MAX_DEPTH:
+            raise UnreadableError(_TOO_DEEP, _position(self.peek_event().start_mark))  # type: ignore[no-untyped-call]
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
 
 for _name, (_pattern, _first) in _RESOLVERS.items():
@@ -238,8 +253,6 @@ def _compose(text: str) -> yaml.Node | None:
         message = _syntax_message(error.problem or "")
     except yaml.YAMLError:
         position, message = Position(1, 1), _SYNTAX_OTHERWISE
-    except RecursionError:
-        position, message = Position(1, 1), f"values are nested more than {MAX_DEPTH} deep"
     # Raised outside of the handlers: the original error, which quotes the file, is not chained.
     raise UnreadableError(message, position)
 
@@ -276,20 +289,19 @@ class _Builder:
         self._count(node, depth)
         self.document.positions[path] = _position(node.start_mark)
         kind = node.tag.removeprefix(_TAG)
-        if isinstance(node, yaml.MappingNode) and kind == "map":
-            return self._mapping(node, path, depth)
-        if isinstance(node, yaml.SequenceNode) and kind == "seq":
-            return [self.build(item, (*path, i), depth + 1) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node.value, kind, path)
-        return self._tag_fault(path)
+        if kind not in {"map", "seq"}:
+            self._tag_fault(path)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, depth)
+        return [self.build(item, (*path, i), depth + 1) for i, item in enumerate(node.value)]
 
     def _count(self, node: yaml.Node, depth: int) -> None:
         """Stop at what only an attack or a slip asks for; an alias of itself ends here too."""
         self._values += 1
         if depth > MAX_DEPTH:
-            message = f"values are nested more than {MAX_DEPTH} deep"
-            raise UnreadableError(message, _position(node.start_mark))
+            raise UnreadableError(_TOO_DEEP, _position(node.start_mark))
         if self._values > MAX_VALUES:
             message = f"aliases repeat the file to more than {MAX_VALUES} values"
             raise UnreadableError(message, _position(node.start_mark))
@@ -340,7 +352,8 @@ class _Builder:
         # An explicit tag such as !!int may stand before any text, hence the second look.
         pattern = _RESOLVERS.get(kind)
         if pattern is None or kind == "merge" or not re.fullmatch(pattern[0], text):
-            return self._tag_fault(path)
+            self._tag_fault(path)
+            return text
         if kind == "int":
             return int(text)
         if kind == "float":

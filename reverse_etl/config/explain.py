@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 _SHOWN_CHARACTERS = 60
 _MIN_REDACTED = 6  # a shorter text may be part of an ordinary word
-_LOOKS_SECRET = re.compile(r"[0-9a-fA-F]{24,}")
 _SECRET_KEY = re.compile(
     r"(?:^|_)(?:api_?key|secret|token|password|credentials?|url)$", re.IGNORECASE
 )
+# A key that slipped into the place of a name, as in ${…}: long, without a break, with a digit.
+_LOOKS_SECRET = re.compile(r"(?=[A-Za-z]*[0-9])[A-Za-z0-9]{24,}")
+
 
 _EXPECTED = {
     "string_type": "text",
@@ -74,7 +76,7 @@ class Problems:
         self.file = file
         self.document = document
         self._found: dict[tuple[Position, str], list[str]] = {}
-        self._paths: set[KeyPath] = set()
+        self._faulty = {fault.path for fault in document.faults}
         self._secrets: dict[str, str] = {}
         for fault in document.faults:
             self._note(fault.position, fault.path, fault.message)
@@ -90,9 +92,7 @@ class Problems:
         A value with an earlier fault (a missing variable, a tag) is not what the user meant,
         so what else is wrong with it is not said.
         """
-        found = self.document.deepest(path)
-        if any(fault.path == found for fault in self.document.faults):
-            self._paths.add(path)
+        if self.document.deepest(path) in self._faulty:
             return
         position = self.document.position(path)
         if on_key:
@@ -107,12 +107,12 @@ class Problems:
         self, model: type[BaseModel], details: Sequence[ErrorDetails], base: KeyPath
     ) -> None:
         """Note what pydantic found in the section at ``base``."""
+        places = {detail["loc"] for detail in details}
         for detail in details:
-            self._add_detail(model, detail, base)
-
-    def within(self, path: KeyPath) -> bool:
-        """Whether anything at or below the path is wrong."""
-        return any(other[: len(path)] == path for other in self._paths)
+            # pydantic calls a list too short when its entries are faulty, which says nothing.
+            inside = any(place[:-1] == detail["loc"] for place in places)
+            if not (inside and detail["type"] == "too_short"):
+                self._add_detail(model, detail, base)
 
     def line(self, path: KeyPath, message: str) -> str:
         """Return a finished line about the value at the path, for a warning."""
@@ -126,7 +126,6 @@ class Problems:
         ]
 
     def _note(self, position: Position, path: KeyPath, message: str) -> None:
-        self._paths.add(path)
         messages = self._found.setdefault((position, show_path(path)), [])
         if message not in messages:
             messages.append(message)
@@ -134,8 +133,8 @@ class Problems:
     def _line(self, position: Position, where: str, message: str) -> str:
         for value, name in self._secrets.items():
             message = message.replace(value, name)
-        prefix = f"{self.file}:{position.line}:{position.column}: "
-        return f"{prefix}{where}: {message}" if where else prefix + message
+        text = _LOOKS_SECRET.sub("…", f"{where}: {message}" if where else message)
+        return f"{self.file}:{position.line}:{position.column}: {text}"
 
     def _add_detail(self, model: type[BaseModel], detail: ErrorDetails, base: KeyPath) -> None:
         """Translate one finding of pydantic."""
@@ -214,11 +213,9 @@ def show_variables(document: Document, path: KeyPath) -> str:
 def _show_key(key: str) -> str:
     """Return a key for a message.
 
-    A forgotten space after a colon makes ``{api_key:…}`` one long key: only its start is shown,
-    and nothing of a key that is a long hexadecimal number.
+    A forgotten space after a colon makes ``{api_key:…}`` one long key: only its start is shown.
     """
     shown, colon, _ = key.partition(":")
-    shown = _LOOKS_SECRET.sub("…", shown)
     return shown[:_SHOWN_CHARACTERS] + ("…" if colon else "")
 
 
@@ -231,11 +228,12 @@ def _known_key(key: str, known: list[str]) -> str:
 
 def _joined(messages: list[str]) -> str:
     """Return several messages on one value as one: the branches of a union say ``must be``."""
-    first, *others = messages
     start = "must be "
-    if others and all(message.startswith(start) for message in messages):
-        return first + "".join(f", or {message.removeprefix(start)}" for message in others)
-    return "; ".join(messages)
+    if len(messages) == 1 or not all(message.startswith(start) for message in messages):
+        return "; ".join(messages)
+    expected = [message.removeprefix(start).partition(", got ")[0] for message in messages]
+    _, got, value = messages[0].partition(", got ")
+    return f"{start}{' or '.join(expected)}{got}{value}"
 
 
 def _message(detail: ErrorDetails, value: object, shown: str) -> str:
@@ -270,9 +268,8 @@ def _no_tag(context: Mapping[str, Any], value: object, shown: str) -> str:
 
 
 def _own_words(context: Mapping[str, Any], value: object, shown: str) -> str:
-    """Return what a validator says."""
-    del value
-    return f"{context['error']}{shown}"
+    """Return what a validator says; that a section is a mapping needs no saying."""
+    return f"{context['error']}{'' if isinstance(value, dict | list) else shown}"
 
 
 def _choice(context: Mapping[str, Any], value: object, shown: str) -> str:

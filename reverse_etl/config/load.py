@@ -34,7 +34,7 @@ DEFAULT_FILE = "config.yaml"
 PATH_VARIABLE = "REVERSE_ETL_CONFIG"
 SECTIONS = ("warehouses", "destinations", "engine", "notifications", "syncs")
 
-_MAX_KEY_FILE_BYTES = 65_536
+_MAX_KEY_CHARACTERS = 4_096  # of an API key; a header may not be much longer
 _API_KEY = re.compile(r"[!-~]+", re.ASCII)
 _URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:\+[A-Za-z0-9_]+)?://", re.ASCII)
 _DUCKDB_URL = re.compile(r"(?P<scheme>[^:]+)://(?P<host>[^/?]*)(?:/(?P<path>[^?]*))?(?P<query>.*)")
@@ -183,7 +183,8 @@ class _Load:
         url = raw.get("url")
         if not isinstance(url, str):
             return
-        self._problems.hide(url, "(the URL)")
+        if "@" in url:  # a user name, and most likely a password
+            self._problems.hide(url, "(the URL)")
         try:
             raw["url"] = absolute_url(url.strip(), self._folder)
         except ValueError as error:
@@ -214,7 +215,7 @@ class _Load:
         connector = self._connector(path, raw)
         self._read_api_key(path, raw)
         account = None if connector is None else self._validate(connector.account, raw, path)
-        if account is not None and account.api_key is None:
+        if account is not None and account.api_key is None and account.api_key_file is None:
             self._check_keyless(path, account)
         return account
 
@@ -246,8 +247,13 @@ class _Load:
         if raw is not None and not isinstance(raw, list):
             self._problems.add(("notifications",), "must be a list: write - before each entry")
             return ()
-        paths: list[KeyPath] = [("notifications", index) for index in range(len(raw or []))]
-        found = (self._validate(NotificationConfig, self._mapping(path), path) for path in paths)
+        found = []
+        for index, value in enumerate(raw or []):
+            path: KeyPath = ("notifications", index)
+            if isinstance(value, dict):
+                found.append(self._validate(NotificationConfig, value, path))
+            else:
+                self._problems.add(path, "must be a mapping of keys to values")
         return tuple(notification for notification in found if notification is not None)
 
     def _syncs(self, destinations: Mapping[str, AccountSettings]) -> dict[str, SyncConfig]:
@@ -372,7 +378,7 @@ class _Load:
         """Return the text of a key file, or None when it has none."""
         try:
             with file.open("rb") as stream:
-                data = stream.read(_MAX_KEY_FILE_BYTES)
+                data = stream.read(_MAX_KEY_CHARACTERS + 1)
         except OSError as error:
             message = f"cannot be read ({error.strerror}); check the path, relative to the config"
             self._problems.add(path, message + show_value(self._document, path))
@@ -389,6 +395,8 @@ class _Load:
         origin = show_variables(self._document, path)
         if not key:
             self._problems.add(path, f"the API key is empty{origin}; set it")
+        elif len(key) > _MAX_KEY_CHARACTERS:
+            self._problems.add(path, f"the API key is too long{origin}")
         elif not _API_KEY.fullmatch(key):
             message = f"the API key has white space or characters outside ASCII{origin}"
             self._problems.add(path, f"{message}; copy it again")

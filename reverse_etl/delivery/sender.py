@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 from reverse_etl.connector import SUCCEEDED, Delivered, Fatal, NoAnswer, Outcome
 from reverse_etl.delivery.batching import Cutter
 from reverse_etl.delivery.retry import retry_after
-from reverse_etl.errors import DestinationError, RunError
+from reverse_etl.errors import DestinationError, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -186,7 +186,7 @@ class Sender:
         Raises:
             DestinationError: The conversation was fatal (with its code), or the destination
                 gave no usable answer (``destination_unavailable``).
-            RunError: Told to stop (``interrupted``).
+            Interrupted: Told to stop.
             LeaseLost: From ``before_request``.
         """
         policy = self.policy()
@@ -304,7 +304,7 @@ class _Wire:
 
         Raises:
             DestinationError: No usable answer within the time for retries.
-            RunError: Told to stop.
+            Interrupted: Told to stop.
         """
         while True:
             answer = self._send_and_wait(call)
@@ -318,7 +318,7 @@ class _Wire:
             if not call.flying:
                 if self._sender.stop():
                     msg = "stopped before the destination had answered; nothing was delivered"
-                    raise RunError(msg, code="interrupted")
+                    raise Interrupted(msg)
                 self.start_if_due(call)
             wake = self._clock.monotonic() + LOOK_FOR_STOP_S
             pause = (wake if call.flying else min(wake, self.wake(call))) - self._clock.monotonic()

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from sqlalchemy import Connection, Engine, Executable, Row, Select, TableClause
+    from sqlalchemy import Connection, Engine, Executable, TableClause
     from sqlalchemy.sql.selectable import SelectBase
 
     from reverse_etl.clock import Clock
     from reverse_etl.warehouse.shape import Shape
-    from reverse_etl.warehouse.sql import Expression, Sql
+    from reverse_etl.warehouse.sql import Chosen, Expression, Sql
 
 
 class Warehouse(ABC):
@@ -110,10 +110,12 @@ class Warehouse(ABC):
     def after_now(self, seconds: float) -> Expression:
         """Return the warehouse's clock plus some seconds."""
 
-    def finish_table(self, connection: Connection, table: TableClause, *, by: str | None) -> None:
+    def finish_table(  # noqa: B027 - most engines need nothing
+        self, connection: Connection, table: TableClause, *, by: str | None
+    ) -> None:
         """Make a new table ready to be read: statistics, or an index on ``by``."""
 
-    def index_control_tables(self, connection: Connection) -> None:
+    def index_control_tables(self, connection: Connection) -> None:  # noqa: B027 - as above
         """Index our own tables where the engine wants it."""
 
     def missing_rights(self, error: DBAPIError) -> str | None:
@@ -137,7 +139,7 @@ class Warehouse(ABC):
         if table is not None:
             quote = self.engine.dialect.identifier_preparer.quote_identifier
             relation = ".".join(quote(part) for part in table.split("."))
-        return f"SELECT * FROM {relation}"
+        return f"SELECT * FROM {relation}"  # noqa: S608 - quoted, or dbt's own
 
     # --- transactions ----------------------------------------------------------------------
 
@@ -177,7 +179,7 @@ class Warehouse(ABC):
             return SourceError(f"the query fails: {reason}")
         return WarehouseError(f"the warehouse failed: {reason}")
 
-    def read(self, chosen: Select[Any]) -> pa.Table:
+    def read(self, chosen: Chosen) -> pa.Table:
         """Read a page of something committed; the values in the SELECT must be literals.
 
         Raises:
@@ -187,11 +189,13 @@ class Warehouse(ABC):
         statement = str(compiled)
         # Compiled for the driver's parameter style, which doubles percent signs; this goes
         # another way, where they mean themselves.
-        if self.engine.dialect.identifier_preparer._double_percents:  # noqa: SLF001
+        if self.engine.dialect.identifier_preparer._double_percents:
             statement = statement.replace("%%", "%")
         return self.read_arrow(statement)
 
-    def read_page(self, shape: Shape, changes: TableClause, first: int, last: int) -> pa.RecordBatch:
+    def read_page(
+        self, shape: Shape, changes: TableClause, first: int, last: int
+    ) -> pa.RecordBatch:
         """Read a page of a stored plan, as a connector wants it.
 
         Args:
@@ -264,11 +268,11 @@ class Transaction:
         result: Any = self.connection.execute(statement)
         return int(result.rowcount)
 
-    def rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
-        """Read a small result."""
+    def rows(self, statement: Chosen) -> Sequence[Any]:
+        """Read a small result, as named tuples."""
         return self.connection.execute(statement).all()
 
-    def scalar(self, statement: Select[Any]) -> Any:  # noqa: ANN401 - as the statement says
+    def scalar(self, statement: Chosen) -> Any:  # noqa: ANN401 - as the statement says
         """Read one value."""
         return self.connection.execute(statement).scalar()
 
@@ -344,7 +348,7 @@ class Transaction:
             SourceError: The engine refuses it, or two of its columns have one name.
         """
         try:
-            found = self.warehouse.describe(self.connection, f"SELECT * FROM (\n{query}\n) q")
+            found = self.warehouse.describe(self.connection, f"SELECT * FROM (\n{query}\n) q")  # noqa: S608
         except SQLAlchemyError as error:
             raise self.warehouse.explained(error, source="query") from None
         names = [name for name, _ in found]
@@ -397,7 +401,7 @@ _READ_AS = {Kind.JSON: "json", Kind.DECIMAL: "number"}
 
 def masked(reason: str) -> str:
     """Hide what a message quotes when it is a value: conversion errors repeat the data."""
-    data_error = re.search(r"convert|cast|invalid input|out of range|Key \(", reason, re.I)
+    data_error = re.search(r"convert|cast|invalid input|out of range|Key \(", reason, re.IGNORECASE)
     if not data_error:
         return reason
     return re.sub(r"'[^']*'|\"[^\"]*\"|=\([^)]*\)", "'…'", reason)

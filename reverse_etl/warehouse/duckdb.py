@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
 import pyarrow as pa
@@ -16,7 +16,7 @@ from reverse_etl.errors import Busy, WarehouseError
 from reverse_etl.warehouse.base import Warehouse
 from reverse_etl.warehouse.duckdb_dialect import DuckDBConnection
 from reverse_etl.warehouse.shape import Kind, SourceColumn
-from reverse_etl.warehouse.sql import Expression, Sql
+from reverse_etl.warehouse.sql import Comparison, Expression, Sql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class DuckDBSql(Sql):
     """DuckDB's spelling."""
 
     tokenizer = "duckdb"
-    types = {  # noqa: RUF012 - read only
+    types: ClassVar = {
         **dict.fromkeys(("varchar", "enum", "uuid", "time", "interval"), Kind.OTHER),
         "varchar": Kind.TEXT,
         **dict.fromkeys(
@@ -73,10 +73,7 @@ class DuckDBSql(Sql):
         self,
         now: FromClause,
         base: FromClause,
-        compared: Sequence[tuple[Expression, Expression]],
-        *,
-        changed_shape: bool,
-        same_types: bool,
+        comparison: Comparison,
         pending: FromClause | None,
     ) -> tuple[FromClause, Expression]:
         """Compare by a hash made on the fly, then fetch only the rows that differ.
@@ -84,33 +81,15 @@ class DuckDBSql(Sql):
         Measured at 10 million rows: 1.5 times faster than comparing the columns, with half the
         memory. A hash depends on the type, so both sides must have the same types.
         """
-        if changed_shape or not compared or not same_types:
-            return super().pairs(
-                now,
-                base,
-                compared,
-                changed_shape=changed_shape,
-                same_types=same_types,
-                pending=pending,
-            )
-        here = _hashed(now, [left for left, _ in compared], "here")
-        there = _hashed(base, [right for _, right in compared], "there")
-        identity = sa.func.coalesce(here.c._identity, there.c._identity)
-        chosen = sa.select(identity.label("_identity"), sa.true().label("_differs"))
-        chosen = chosen.select_from(
-            here.join(there, here.c._identity == there.c._identity, full=True),
-        )
-        differing = chosen.where(here.c._hash.is_distinct_from(there.c._hash)).subquery("differing")
-        keys: Any = differing
+        if comparison.every_row or not comparison.values or not comparison.same_types:
+            return super().pairs(now, base, comparison, pending)
+        keys = _differing(now, base, comparison)
         if pending is not None:
-            keys = sa.union(
-                sa.select(differing.c._identity),
-                sa.select(pending.c._identity).where(pending.c._due),
-            ).subquery("keys")
-        joined: FromClause = keys.outerjoin(now, now.c._identity == keys.c._identity)
-        joined = joined.outerjoin(base, base.c._identity == keys.c._identity)
-        if pending is not None:
-            joined = joined.outerjoin(pending, pending.c._identity == keys.c._identity)
+            due = sa.select(pending.c["_identity"]).where(pending.c["_due"])
+            keys = sa.union(sa.select(keys.c["_identity"]), due).subquery("keys")
+        joined: FromClause = keys
+        for side in (now, base, *([pending] if pending is not None else [])):
+            joined = joined.outerjoin(side, side.c["_identity"] == keys.c["_identity"])
         return joined, sa.true()
 
     def sum_of_hashes(self, values: Sequence[Expression]) -> Expression:
@@ -118,8 +97,19 @@ class DuckDBSql(Sql):
         return sa.cast(sa.func.sum(sa.cast(sa.func.hash(*values), sa.Numeric(38, 0))), sa.String)
 
 
-def _hashed(rows: FromClause, values: list[Expression], name: str) -> Any:  # noqa: ANN401
-    return sa.select(rows.c._identity, sa.func.hash(*values).label("_hash")).subquery(name)
+def _differing(now: FromClause, base: FromClause, comparison: Comparison) -> sa.Subquery:
+    here = _hashed(now, [left for left, _ in comparison.values], "here")
+    there = _hashed(base, [right for _, right in comparison.values], "there")
+    identity = sa.func.coalesce(here.c["_identity"], there.c["_identity"])
+    joined = here.join(there, here.c["_identity"] == there.c["_identity"], full=True)
+    chosen = sa.select(identity.label("_identity")).select_from(joined)
+    # A missing side has no hash, and a hash is never NULL.
+    differs = here.c["_hash"].is_distinct_from(there.c["_hash"])
+    return chosen.where(differs).subquery("differing")
+
+
+def _hashed(rows: FromClause, values: list[Expression], name: str) -> sa.Subquery:
+    return sa.select(rows.c["_identity"], sa.func.hash(*values).label("_hash")).subquery(name)
 
 
 class DuckDBWarehouse(Warehouse):

@@ -179,7 +179,7 @@ class DuckDBDialect(PGDialect):
         """Open a database file (or ``:memory:``)."""
         return DuckDBConnection(duckdb.connect(*args, **kwargs))
 
-    def create_connect_args(self, url: Any) -> tuple[list[str], dict[str, Any]]:  # type: ignore[override]  # noqa: ANN401
+    def create_connect_args(self, url: Any) -> tuple[list[str], dict[str, Any]]:  # noqa: ANN401
         """Read ``duckdb:///path`` as the path of a file."""
         return [url.database or ":memory:"], {}
 
@@ -193,7 +193,7 @@ class DuckDBDialect(PGDialect):
     def _is_disconnect_or_false(self) -> bool:
         return False
 
-    def is_disconnect(self, e: Exception, connection: Any, cursor: Any) -> bool:  # type: ignore[override]  # noqa: ANN401, ARG002
+    def is_disconnect(self, e: Exception, connection: Any, cursor: Any) -> bool:  # noqa: ANN401, ARG002
         """Say that an in-process database is never disconnected."""
         return self._is_disconnect_or_false()
 
@@ -204,7 +204,7 @@ class DuckDBDialect(PGDialect):
     def do_begin(self, dbapi_connection: Any) -> None:  # noqa: ANN401
         """Leave the beginning to the first cursor."""
 
-    def on_connect(self) -> None:  # type: ignore[override]
+    def on_connect(self) -> None:
         """Need no set-up per connection."""
 
     def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None:  # noqa: ANN401
@@ -238,7 +238,7 @@ class DuckDBDialect(PGDialect):
         return bool(connection.exec_driver_sql(statement, (schema_name,)).scalar())
 
     @reflection.cache
-    def get_schema_names(self, connection: Connection, **kw: Any) -> list[str]:  # type: ignore[override]  # noqa: ANN401, ARG002
+    def get_schema_names(self, connection: Connection, **kw: Any) -> list[str]:  # noqa: ANN401, ARG002
         """List the schemas of the current database."""
         statement = (
             "SELECT schema_name FROM information_schema.schemata "
@@ -304,14 +304,14 @@ class DuckDBDialect(PGDialect):
             return types.Numeric(int(precision), int(scale))
         return self.ischema.get(data_type, types.NullType)()
 
-    def get_pk_constraint(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]  # noqa: ANN401
+    def get_pk_constraint(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
         """Report none: this tool never declares one here."""
         return {"constrained_columns": [], "name": None}
 
-    def get_foreign_keys(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]  # noqa: ANN401
+    def get_foreign_keys(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
         """Report none."""
         return []
 
-    def get_indexes(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]  # noqa: ANN401
+    def get_indexes(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
         """Report none."""
         return []

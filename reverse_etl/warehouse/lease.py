@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy.exc import IntegrityError
 
@@ -153,7 +153,7 @@ class Heartbeat:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Heartbeat:
+    def __enter__(self) -> Self:
         """Start beating."""
         if self._needed:
             self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
@@ -174,4 +174,3 @@ class Heartbeat:
                 return  # the run finds out by itself, at its next request or statement
             except WarehouseError:
                 continue  # perhaps a passing fault; the run checks the age of the lease
-

@@ -8,8 +8,8 @@ strings, comments and dollar quotes) and anything after a semicolon is refused.
 from __future__ import annotations
 
 import sqlglot
+from sqlglot import Token, TokenType
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import Token, TokenType
 
 from reverse_etl.errors import SourceError
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import string
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
     Double,
     FromClause,
     Numeric,
+    Select,
     String,
     and_,
     case,
@@ -22,9 +24,10 @@ from sqlalchemy import (
 from reverse_etl.warehouse.shape import Kind, SourceColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Expression = ColumnElement[Any]
+Chosen: TypeAlias = "Select[*tuple[Any, ...]]"
 
 # The white space that Unicode and JavaScript's trim() agree on.
 WHITE_SPACE = (
@@ -36,13 +39,28 @@ WHITE_SPACE = (
 _EXACT_DOUBLE = 2**53
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What makes a row of the new snapshot differ from the same row of the base.
+
+    Attributes:
+        values: Pairs of values of the new snapshot and of the base.
+        every_row: Whether every row that is in both counts as different.
+        same_types: Whether the values have the same types on both sides.
+    """
+
+    values: Sequence[tuple[Expression, Expression]]
+    every_row: bool
+    same_types: bool
+
+
 class Sql:
     """How one engine spells what the statements need."""
 
     tokenizer = ""
     """Name of the dialect for the tokenizer of the user's query."""
 
-    types: dict[str, Kind] = {}
+    types: ClassVar[Mapping[str, Kind]] = {}
     """Lower-case type name, without parameters, to the kind of its values."""
 
     def kind(self, type_name: str) -> Kind:
@@ -77,6 +95,14 @@ class Sql:
         """Remove white space from both ends."""
         return func.trim(expression, WHITE_SPACE)
 
+    def matches(self, expression: Expression, pattern: str) -> Expression:
+        """Return whether a text matches a regular expression."""
+        return expression.regexp_match(pattern)
+
+    def plain_lower(self, expression: Expression) -> Expression:
+        """Fold a text that is known to be ASCII."""
+        return func.lower(expression)
+
     def ascii_lower(self, expression: Expression) -> Expression:
         """Fold A-Z and nothing else: a lower-case Turkish dotted I is another mailbox."""
         return func.translate(expression, string.ascii_uppercase, string.ascii_lowercase)
@@ -96,10 +122,7 @@ class Sql:
         self,
         now: FromClause,
         base: FromClause,
-        compared: Sequence[tuple[Expression, Expression]],
-        *,
-        changed_shape: bool,
-        same_types: bool,
+        comparison: Comparison,
         pending: FromClause | None,
     ) -> tuple[FromClause, Expression]:
         """Return the FROM and the WHERE that pair what is with what was, where they differ.
@@ -107,35 +130,28 @@ class Sql:
         Args:
             now: The new snapshot.
             base: The base snapshot.
-            compared: Pairs of values of ``now`` and ``base``.
-            changed_shape: Whether every row that is in both counts as different.
-            same_types: Whether the compared columns have the same types on both sides.
+            comparison: What counts as different.
             pending: Identities to consider even when nothing differs, or None.
         """
-        del same_types
-        joined = now.join(base, now.c._identity == base.c._identity, full=True)
-        differs = self.differs(now, base, compared, changed_shape=changed_shape)
+        joined = now.join(base, now.c["_identity"] == base.c["_identity"], full=True)
+        differs = self.differs(now, base, comparison)
         if pending is None:
             return joined, differs
-        identity = func.coalesce(now.c._identity, base.c._identity)
-        joined = joined.join(pending, pending.c._identity == identity, full=True)
-        return joined, or_(differs, pending.c._due)
+        identity = func.coalesce(now.c["_identity"], base.c["_identity"])
+        joined = joined.join(pending, pending.c["_identity"] == identity, full=True)
+        return joined, or_(differs, pending.c["_due"])
 
     def sum_of_hashes(self, values: Sequence[Expression]) -> Expression:
         """Return a digest, as text, of the values of all rows in any order."""
         raise NotImplementedError
 
-    def differs(
-        self,
-        now: FromClause,
-        base: FromClause,
-        compared: Sequence[tuple[Expression, Expression]],
-        *,
-        changed_shape: bool,
-    ) -> Expression:
+    def differs(self, now: FromClause, base: FromClause, comparison: Comparison) -> Expression:
         """Return whether a pair differs: one side is missing, or a value is another one."""
         # Not "IS NULL": a pending identity may be on neither side, and that is no difference.
-        missing = now.c._identity.is_distinct_from(base.c._identity)
-        if changed_shape:
-            return or_(missing, now.c._identity.is_not(None))
-        return or_(missing, *(left.is_distinct_from(right) for left, right in compared))
+        missing = now.c["_identity"].is_distinct_from(base.c["_identity"])
+        if comparison.every_row:
+            return or_(missing, now.c["_identity"].is_not(None))
+        return or_(
+            missing,
+            *(left.is_distinct_from(right) for left, right in comparison.values),
+        )

@@ -35,13 +35,14 @@ from sqlalchemy import (
     table,
 )
 from sqlalchemy.sql.elements import quoted_name
-
 from sqlalchemy.types import TypeEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import ColumnClause, Select, TableClause
+    from sqlalchemy import ColumnClause, TableClause
+
+    from reverse_etl.warehouse.sql import Chosen
 
 SCHEMA_VERSION = 1
 
@@ -109,7 +110,7 @@ class ControlTables:
         flag: str = "",
         order: str = "",
     ) -> Table:
-        kinds: list[tuple[str, type[TypeEngine[object]]]] = [
+        kinds: list[tuple[str, type[TypeEngine[Any]]]] = [
             *((word, String) for word in text.split()),
             *((word, BigInteger) for word in number.split()),
             *((word, DateTime) for word in time.split()),
@@ -138,19 +139,19 @@ def run_of_table(kind: str, sync_name: str, table_name: str) -> int | None:
 
 def clause(
     name: str,
-    columns: Iterable[str | tuple[str, type[TypeEngine[object]]]],
+    columns: Iterable[str | tuple[str, type[TypeEngine[Any]]]],
     schema: str | None,
 ) -> TableClause:
     """Return a light table; a bare column name is text, ours or the user's, always quoted."""
     return table(name, *(_column(given) for given in columns), schema=schema)
 
 
-def _column(given: str | tuple[str, type[TypeEngine[object]]]) -> ColumnClause[object]:
+def _column(given: str | tuple[str, type[TypeEngine[Any]]]) -> ColumnClause[object]:
     name, kind = (given, String) if isinstance(given, str) else given
     return column(exact(name), kind)
 
 
-Columns = tuple[str | tuple[str, type[TypeEngine[object]]], ...]
+Columns = tuple[str | tuple[str, type[TypeEngine[Any]]], ...]
 
 IDENTITY_COLUMNS = ("_identity", "_alias", "_primary_key")
 
@@ -228,7 +229,7 @@ class RunTables:
         self.outcomes = clause(named("outcomes"), OUTCOME_COLUMNS, schema)
 
 
-def empty(columns: Columns) -> Select[Any]:
+def empty(columns: Columns) -> Chosen:
     """Return a SELECT of no rows with these columns, to make an empty table from."""
     typed = [(given, String) if isinstance(given, str) else given for given in columns]
     return select(*(cast(null(), kind).label(name) for name, kind in typed)).where(false())

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the expected sentences stand in one piece where they can
 """Bad configs: each problem is a whole sentence at an exact place, and all come at once."""
 
 from __future__ import annotations
@@ -104,16 +105,19 @@ def problems(
     """Return the problem lines of a config, without the path in front; [] when it is valid."""
     path = folder / "config.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    found: ConfigError | None = None
     try:
         load_config(path, {"KEY": "k-1", **(environ or {})}, {"small": SmallConnector})
     except ConfigError as error:
-        assert str(error) == "\n".join(error.problems)
-        # Nothing that quotes the file may hang on the error.
-        assert error.__cause__ is None
-        assert error.__context__ is None
-        assert all(line.startswith(str(path)) for line in error.problems)
-        return [line.removeprefix(str(path)) for line in error.problems]
-    return []
+        found = error
+    if found is None:
+        return []
+    assert str(found) == "\n".join(found.problems)
+    # Nothing that quotes the file may hang on the error.
+    assert found.__cause__ is None
+    assert found.__context__ is None
+    assert all(line.startswith(str(path)) for line in found.problems)
+    return [line.removeprefix(str(path)) for line in found.problems]
 
 
 def changed(old: str, new: str) -> str:
@@ -168,8 +172,8 @@ NEEDS = "it needs warehouses, destinations, engine, notifications, syncs"
         (b"a: b\n c: d\n", (":2:3: a colon is not allowed here; put the value in quotes, or check "
          "the indentation and the space after the colon of the key before")),
         (b"a:\n  b: 1\n c: 2\n", ":3:2: the indentation differs from that of the lines above"),
-        (b"a: {url: ${X}}\n", (":1:11: a comma or a closing bracket is missing; inside {\xe2\x80\xa6} "
-         "and [\xe2\x80\xa6], put a value with braces, such as ${NAME}, in quotes")),
+        (b"a: {url: ${X}}\n", (":1:11: a comma or a closing bracket is missing; inside {…} "
+         "and […], put a value with braces, such as ${NAME}, in quotes")),
         (b"a: *x\n", ":1:4: this alias (*) has no anchor (&); put a value with * in quotes"),
         (b"a: &x 1\nb: &x 2\n", (":2:4: this anchor (&) is defined a second time; give it another "
          "name")),
@@ -179,14 +183,13 @@ NEEDS = "it needs warehouses, destinations, engine, notifications, syncs"
         (b"%YAML 3.0\n---\na: 1\n", (":1:1: this is not valid YAML; look at this line and the one "
          "before")),
         (b"[" * 60 + b"]" * 60, ":1:52: values are nested more than 50 deep"),
-        (b"[" * 5000, ":1:1: values are nested more than 50 deep"),
+        (b"[" * 900_000, ":1:52: values are nested more than 50 deep"),
         (b"a: &a [*a]\n", ":1:4: values are nested more than 50 deep"),
         (b"a: &a {<<: *a}\n", ":1:8: values are nested more than 50 deep"),
     ],
 )  # fmt: skip
-def test_unreadable_files(tmp_path: Path, content: bytes, expected: str | bytes) -> None:
-    text = expected.encode("latin-1").decode() if isinstance(expected, str) and "\xe2" in expected else expected
-    assert problems(tmp_path, content) == [text]
+def test_unreadable_files(tmp_path: Path, content: bytes, expected: str) -> None:
+    assert problems(tmp_path, content) == [expected]
 
 
 def test_no_file(tmp_path: Path) -> None:
@@ -194,8 +197,10 @@ def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(path, {}, {})
     assert caught.value.problems == [
-        (f"{path}: cannot be read (No such file or directory); write one with `reverse-etl init`, "
-        "or name yours with --config PATH or REVERSE_ETL_CONFIG")
+        (
+            f"{path}: cannot be read (No such file or directory); write one with `reverse-etl init`, "
+            "or name yours with --config PATH or REVERSE_ETL_CONFIG"
+        )
     ]
 
 
@@ -314,12 +319,12 @@ TAG = "a YAML tag (!) is not accepted; remove it, or put the value in quotes"
         ("primary_key: id", "primary_key: []",
          ":12:7: syncs.vips.source.primary_key: must not be empty"),
         ("primary_key: id", "primary_key: [a, a]",
-         ":12:7: syncs.vips.source.primary_key: must not list a column twice, got a list"),
+         ":12:7: syncs.vips.source.primary_key: must not list a column twice"),
         ("{id: 7}", "{id: x}",
          ":16:19: syncs.vips.destination.group.id: must be a whole number, got 'x'"),
         ("{id: 7}", "{id: 0}", ":16:19: syncs.vips.destination.group.id: must be at least 1, got 0"),
-        ("{id: 7}", "{label: []}", (":16:15: syncs.vips.destination.group.label: must be text, got a "
-         "list, or a whole number, got a list")),
+        ("{id: 7}", "{label: []}", (":16:15: syncs.vips.destination.group.label: must be text or a whole number, "
+         "got a list")),
         ("object: group", "object: [x]", (":15:7: syncs.vips.destination.object: must be text; put it "
          "in quotes")),
         ("    identifiers:\n      email: email", "    identifiers: {}",
@@ -356,20 +361,15 @@ TAG = "a YAML tag (!) is not accepted; remove it, or put the value in quotes"
         ("    identifiers", "    observability: {snapshots_to_keep: 0}\n    identifiers",
          ":17:40: syncs.vips.observability.snapshots_to_keep: must be at least 1, got 0"),
         ("    identifiers", "    fields: {a: {column: x, value: 1}}\n    identifiers",
-         (":17:14: syncs.vips.fields.a: must be a column name, or have either column or value, got a "
-         "mapping")),
+         (":17:14: syncs.vips.fields.a: must be a column name, or have either column or value")),
         ("    identifiers", "    fields: {a: {value: }}\n    identifiers",
-         (":17:14: syncs.vips.fields.a: must be a column name, or have either column or value, got a "
-         "mapping")),
+         (":17:14: syncs.vips.fields.a: must be a column name, or have either column or value")),
         ("    identifiers", "    fields: {a: {value: 1, null: skip}}\n    identifiers",
-         (":17:14: syncs.vips.fields.a: type and null belong to a column, not to a constant value, "
-         "got a mapping")),
+         (":17:14: syncs.vips.fields.a: type and null belong to a column, not to a constant value")),
         ("table: vip", "query: select 1\n      table: vip",
-         (":9:5: syncs.vips.source: must have exactly one of query, table and dbt_model, got a "
-         "mapping")),
+         (":9:5: syncs.vips.source: must have exactly one of query, table and dbt_model")),
         ("      table: vip\n", "",
-         (":9:5: syncs.vips.source: must have exactly one of query, table and dbt_model, got a "
-         "mapping")),
+         (":9:5: syncs.vips.source: must have exactly one of query, table and dbt_model")),
         # --- schedules
         ("    identifiers", "    schedule: {type: basic, every: 4 minutes}\n    identifiers",
          ":17:36: syncs.vips.schedule.every: must be at least 5 minutes, got '4 minutes'"),
@@ -393,8 +393,8 @@ TAG = "a YAML tag (!) is not accepted; remove it, or put the value in quotes"
         ("warehouse: local", "warehouse: lcoal",
          (":10:18: syncs.vips.source.warehouse: there is no such warehouse, got 'lcoal'; did you mean "
          "local?")),
-        ("name: crm", "name: mrc",
-         (":14:13: syncs.vips.destination.name: there is no such destination, got 'mrc'; did you mean "
+        ("name: crm", "name: crmm",
+         (":14:13: syncs.vips.destination.name: there is no such destination, got 'crmm'; did you mean "
          "crm?")),
         ("object: group", "object: list",
          (":15:15: syncs.vips.destination.object: there is no such object, got 'list'; use one of: "
@@ -534,7 +534,6 @@ syncs:
         ":10:57 syncs.Vips.destination.group.id",
         ":10:69 syncs.Vips.destination.strict",
         ":11:5 syncs.Vips.identifiers",
-        ":12:11 syncs.Vips.mode",
         ":13:5 syncs.Vips.mode",
         ":16:25 syncs.fine.destination.name",
         ":18:40 syncs.fine.schedule.expression",
@@ -542,18 +541,35 @@ syncs:
 
 
 def test_long_values_are_cut(tmp_path: Path) -> None:
-    (line,) = problems(tmp_path, changed("    identifiers", f"    mode: {'x' * 500}\n    identifiers"))
+    (line,) = problems(
+        tmp_path, changed("    identifiers", f"    mode: {'x' * 500}\n    identifiers")
+    )
     assert len(line) < 200
     assert line.endswith("…")
 
 
 SNIPPETS = st.sampled_from(
-    [*": {}[]-\n\t'\"|>&*!%@`#,?~<$", "  ", "\n  ", "null", "${", "${A}", "${A:-x}", "*a", "&a ", "<<: "]
+    [
+        *": {}[]-\n\t'\"|>&*!%@`#,?~<$",
+        "  ",
+        "\n  ",
+        "null",
+        "${",
+        "${A}",
+        "${A:-x}",
+        "*a",
+        "&a ",
+        "<<: ",
+    ]
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(edits=st.lists(st.tuples(st.integers(0, len(CONFIG)), st.integers(0, 8), SNIPPETS), max_size=4))
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    edits=st.lists(st.tuples(st.integers(0, len(CONFIG)), st.integers(0, 8), SNIPPETS), max_size=4)
+)
 def test_any_damage_is_a_config_error(tmp_path: Path, edits: list[tuple[int, int, str]]) -> None:
     content = CONFIG
     for start, length, snippet in edits:
@@ -563,7 +579,9 @@ def test_any_damage_is_a_config_error(tmp_path: Path, edits: list[tuple[int, int
         assert len(line) < 600
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_a_config_error(tmp_path: Path, content: bytes) -> None:
     assert problems(tmp_path, content) != []

@@ -55,6 +55,19 @@ def test_a_page_is_cut_by_bytes_with_one_for_each_comma() -> None:
     assert spans(cut(prepared([b"x" * 10] * 6), room=31)) == [(101, 102), (103, 104), (105, 106)]
 
 
+def test_commas_count_in_a_batch_that_records_would_fill() -> None:
+    page = prepared([b"x" * 10] * 6)
+
+    assert spans(cut(page, records=3, room=31)) == [(101, 102), (103, 104), (105, 106)]
+    assert spans(cut(page, records=3, room=32)) == [(101, 103), (104, 106)]
+
+
+def test_a_record_of_exactly_the_room_is_not_too_large_beside_an_empty_one() -> None:
+    (stretch,) = cut(prepared([b"x" * 50, b""], {1: INVALID}), room=50)
+
+    assert list(stretch.seqs) == [101]
+
+
 def test_a_record_of_exactly_the_room_is_sent_alone() -> None:
     stretches = cut(prepared([b"x", b"x" * 50, b"x"]), room=50)
 

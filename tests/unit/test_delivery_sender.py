@@ -36,7 +36,7 @@ from reverse_etl.connector import (
 from reverse_etl.delivery.limiter import Pacer, Pacers
 from reverse_etl.delivery.retry import RetryPolicy
 from reverse_etl.delivery.sender import Delivery, Page, Progress, Sender, Settled
-from reverse_etl.errors import DestinationError, LeaseLost, RunError
+from reverse_etl.errors import DestinationError, Interrupted, LeaseLost
 
 INVALID = Outcome("invalid", "invalid_identifier", "no at sign")
 REMARK = Outcome("succeeded", None, "was never there")
@@ -455,6 +455,15 @@ def test_half_a_window_is_confirmed_before_sending_stalls() -> None:
     assert [progress.position for progress in world.progress] == [40, 80, 120, 160]
 
 
+def test_a_limit_that_blocks_is_moved_as_soon_as_it_can_be() -> None:
+    world = World(script((0.25, OK), (12, OK)), max_in_flight=2, checkpoint_seconds=1000)
+
+    world.deliver(page(1, 30), window=25)
+
+    assert world.starts() == [0, 0, 0.25]
+    assert [progress.position for progress in world.progress] == [10]
+
+
 def test_a_window_smaller_than_a_batch_still_gets_through() -> None:
     world = World()
 
@@ -498,6 +507,18 @@ def test_retry_after_is_kept_and_holds_everybody() -> None:
     assert [first, second] == pytest.approx([0, 0.100503])
     assert rest[0] == pytest.approx(9.15)
     assert min(rest) == rest[0]
+
+
+def test_a_hold_moves_a_slot_that_was_reserved_before_it() -> None:
+    slow_down = Response(429, headers={"retry-after": "9"})
+    world = World(script((0.05, slow_down)), max_in_flight=2, rate=10)
+
+    world.deliver(page(1, 60))
+
+    # The second batch had its slot at 0.1 s when the 429 came at 0.05 s.
+    first, *rest = world.starts()
+    assert first == 0
+    assert min(rest) == pytest.approx(9.05)
 
 
 def test_a_503_delays_only_its_own_batch() -> None:
@@ -669,6 +690,17 @@ def test_stop_awaits_the_wire_and_starts_nothing() -> None:
     assert (delivery.position, delivery.requests_sent) == (20, 2)
     assert world.clock.time == START + 10
     assert world.settled(delivery) == {}
+
+
+def test_stop_is_heard_between_two_starts() -> None:
+    def check() -> None:
+        world.stop_at = START
+
+    world = World(max_in_flight=4, before_request=check)
+
+    delivery = world.deliver(page(1, 60))
+
+    assert (delivery.ended, delivery.position, delivery.requests_sent) == ("interrupted", 10, 1)
 
 
 def test_stop_reports_what_was_sent_but_not_settled() -> None:
@@ -859,9 +891,8 @@ def test_a_conversation_without_an_answer_says_that_the_destination_is_down(
 def test_a_conversation_can_be_stopped() -> None:
     world = World(lambda *_: (0.1, Response(503)), retry_seconds=9999, stop_at=START + 5)
 
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(Interrupted):
         world.sender.converse(world.toy.find_target())
-    assert caught.value.code == "interrupted"
     assert world.clock.time < START + 6
 
 

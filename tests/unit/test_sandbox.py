@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -1262,6 +1263,7 @@ def test_reset_returns_to_the_start() -> None:
         assert client.http.post("/api/lists", json={"name": "x"}).json() == {
             "listId": client.list_id
         }
+        assert client.subscribe().status_code == 200  # the rate is forgotten, too
 
 
 # --- the command ---------------------------------------------------------------------------
@@ -1316,9 +1318,13 @@ def test_command_says_nothing_about_clients_that_leave() -> None:
         assert "hunter2" not in line
         url = url_of(line)
         head = b"POST /api/lists HTTP/1.1\r\nContent-Length: 10\r\n\r\n"
-        for sent in (b"", b"GET /api", head, head + b"123"):
-            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as raw:
-                raw.sendall(sent)
+        reset = struct.pack("ii", 1, 0)  # closing does not wait, it resets
+        for sent in (b"", b"GET /api", head, head + b"123", head + b"1234567890"):
+            for options in ([], [(socket.SOL_SOCKET, socket.SO_LINGER, reset)]):
+                with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as raw:
+                    raw.sendall(sent)
+                    for option in options:
+                        raw.setsockopt(*option)
         with connect(url) as http:
             http.post("/sandbox/faults", json={"action": "latency", "seconds": 0.05})
             for _ in range(3):

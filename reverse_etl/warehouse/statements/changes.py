@@ -16,7 +16,6 @@ from sqlalchemy import (
     Boolean,
     Insert,
     Integer,
-    Select,
     and_,
     case,
     cast,
@@ -34,6 +33,7 @@ from sqlalchemy import (
 )
 
 from reverse_etl.warehouse.shape import NUMBERS
+from reverse_etl.warehouse.sql import Comparison
 from reverse_etl.warehouse.tables import OUTCOME_COLUMNS, empty, exact
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from reverse_etl.connector import MappedField
     from reverse_etl.warehouse.shape import Base, Shape
-    from reverse_etl.warehouse.sql import Expression, Sql
+    from reverse_etl.warehouse.sql import Chosen, Expression, Sql
 
 DELETE_PHASE, UPSERT_PHASE, TAKEOVER_PHASE = 0, 1, 2
 
@@ -72,7 +72,7 @@ class PendingStatements:
     retry: bool
     full: bool
 
-    def collect(self) -> Select[Any] | CompoundSelect[Any]:
+    def collect(self) -> Chosen | CompoundSelect[Any]:
         """Unconfirmed changes, else failed records, else residue, of each identity."""
         failed = self._failed()
         if self.base is None:
@@ -86,7 +86,7 @@ class PendingStatements:
             select(*left.c).where(~_named(unconfirmed, left), ~_named(failures, left)),
         )
 
-    def _unconfirmed(self, base: Base) -> Select[Any]:
+    def _unconfirmed(self, base: Base) -> Chosen:
         changes, outcomes = self.base_changes, self.base_outcomes
         if changes is None or outcomes is None:
             message = "a committed run has a plan and outcomes"
@@ -104,7 +104,7 @@ class PendingStatements:
             true().label("_due"),
         ).where(changes.c["_seq"] > base.position, ~confirmed)
 
-    def _failed(self) -> Select[Any]:
+    def _failed(self) -> Chosen:
         rows = self.failed.c
         due: Expression = true()
         if not self.full:
@@ -118,7 +118,7 @@ class PendingStatements:
             cast(due, Boolean).label("_due"),
         ).where(rows.sync_name == self.sync_name, ~rows.unidentified)
 
-    def _residue(self, base: Base) -> Select[Any]:
+    def _residue(self, base: Base) -> Chosen:
         rows = self.residue.c
         return select(
             rows.identity.label("_identity"),
@@ -154,19 +154,19 @@ class ChangesStatements:
     pending: TableClause | None
     full: bool
 
-    def plan(self) -> Select[Any]:
+    def plan(self) -> Chosen:
         """Every change, numbered in the order of sending."""
         changes = self._changes().subquery("planned")
         order = [changes.c["_phase"], changes.c["_operation"]]
         seq = cast(func.row_number().over(order_by=order), BigInteger)
         return select(seq.label("_seq"), *changes.c)
 
-    def _changes(self) -> Select[Any]:
+    def _changes(self) -> Chosen:
         if self.previous is None and self.pending is None:
             return self._first_load()
         return self._difference()
 
-    def _first_load(self) -> Select[Any]:
+    def _first_load(self) -> Chosen:
         now = self.now
         return select(
             cast(UPSERT_PHASE, Integer).label("_phase"),
@@ -179,16 +179,14 @@ class ChangesStatements:
             *(now.c[name] for name in self.shape.plan_columns),
         )
 
-    def _difference(self) -> Select[Any]:
+    def _difference(self) -> Chosen:
         now, base = self.now, self._base_or_nothing()
-        joined, differs = self.sql.pairs(
-            now,
-            base,
+        comparison = Comparison(
             self._compared(base),
-            changed_shape=self.full or self._mapping_changed(),
+            every_row=self.full or self._mapping_changed(),
             same_types=self._same_types(),
-            pending=self.pending,
         )
+        joined, differs = self.sql.pairs(now, base, comparison, self.pending)
         there = now.c["_identity"].is_not(None)
         takeover, joined = self._takeover(joined)
         may_be_deleted, joined = self._may_be_deleted(base, joined)
@@ -255,7 +253,7 @@ class ChangesStatements:
         )
 
     def _compared(self, base: FromClause) -> list[tuple[Expression, Expression]]:
-        pairs = []
+        pairs: list[tuple[Expression, Expression]] = []
         if self.shape.sends_alias:
             pairs.append((self.now.c["_alias"], base.c["_alias"]))
         if self._mapping_changed():
@@ -298,7 +296,7 @@ class ChangesStatements:
 
     def _person(self, base: FromClause, name: str) -> Expression:
         """Who it is: as the source says now, else as the base said, else as was left open."""
-        known = base.c[name]
+        known: Expression = base.c[name]
         if self.pending is not None:
             there = base.c["_identity"].is_not(None)
             known = case((there, known), else_=self.pending.c[name])
@@ -327,8 +325,8 @@ class ChangesStatements:
             return false(), joined
         if not self.shape.alias_name:
             return true(), joined
-        alias = base.c["_alias"]
-        identity = base.c["_identity"]
+        alias: Expression = base.c["_alias"]
+        identity: Expression = base.c["_identity"]
         if self.pending is not None:
             there = base.c["_identity"].is_not(None)
             alias = case((there, alias), else_=self.pending.c["_alias"])
@@ -383,7 +381,7 @@ class ChangesStatements:
         names = ["sync_name", "sync_run_id", "identity", "alias", "primary_key"]
         return insert(residue).from_select(names, rows)
 
-    def _gone(self, rows: TableClause, changes: TableClause) -> Select[Any]:
+    def _gone(self, rows: TableClause, changes: TableClause) -> Chosen:
         there = exists().where(self.now.c["_identity"] == rows.c["_identity"])
         planned = exists().where(changes.c["_identity"] == rows.c["_identity"])
         chosen = select(rows.c["_identity"], rows.c["_alias"], rows.c["_primary_key"])
@@ -393,11 +391,11 @@ class ChangesStatements:
             return chosen.where(rows.c["_due"])
         return chosen
 
-    def no_outcomes(self) -> Select[Any]:
+    def no_outcomes(self) -> Chosen:
         """An empty table of outcomes."""
         return empty(OUTCOME_COLUMNS)
 
-    def _nobody(self) -> Select[Any]:
+    def _nobody(self) -> Chosen:
         now = self.now
         return select(now.c["_identity"], now.c["_alias"], now.c["_primary_key"]).where(false())
 
@@ -410,38 +408,38 @@ def _constant(value: bool) -> Expression:  # noqa: FBT001 - it is the value itse
     return true() if value else false()
 
 
-def count_rows(table: FromClause) -> Select[Any]:
+def count_rows(table: FromClause) -> Chosen:
     """Count the rows of a table."""
     return select(func.count()).select_from(table)
 
 
-def count_plan(changes: TableClause) -> Select[Any]:
+def count_plan(changes: TableClause) -> Chosen:
     """Count the plan by operation, by whether it is a retry, and whether a delete is carried."""
     by = [changes.c["_operation"], changes.c["_retry"], changes.c["_carried"]]
     return select(*by, func.count()).group_by(*by)
 
 
-def count_residue(residue: Table, sync_name: str, run_id: int) -> Select[Any]:
+def count_residue(residue: Table, sync_name: str, run_id: int) -> Chosen:
     """Count who left the source before this run and may still be at the destination."""
     rows = residue.c
     mine = [rows.sync_name == sync_name, rows.sync_run_id == run_id]
     return select(func.count()).select_from(residue).where(*mine)
 
 
-def plan_range(changes: TableClause, first: int, last: int, columns: Sequence[Any]) -> Select[Any]:
+def plan_range(changes: TableClause, first: int, last: int, columns: Sequence[Any]) -> Chosen:
     """A page of the plan, by its place in the order of sending."""
     seq = changes.c["_seq"]
     return select(*columns).where(seq >= first, seq <= last).order_by(seq)
 
 
-def plan_parts(changes: TableClause) -> Select[Any]:
+def plan_parts(changes: TableClause) -> Chosen:
     """The parts of a plan: the first and last place of each phase and operation."""
     by = [changes.c["_phase"], changes.c["_operation"]]
     seq = changes.c["_seq"]
     return select(*by, func.min(seq), func.max(seq)).group_by(*by).order_by(func.min(seq))
 
 
-def sample_deletes(changes: TableClause, count: int) -> Select[Any]:
+def sample_deletes(changes: TableClause, count: int) -> Chosen:
     """Some of the people who would newly leave."""
     chosen = select(changes.c["_identity"]).where(changes.c["_operation"] == "delete")
     return chosen.where(~changes.c["_carried"]).order_by(changes.c["_identity"]).limit(count)
@@ -449,13 +447,13 @@ def sample_deletes(changes: TableClause, count: int) -> Select[Any]:
 
 def sample_changes(
     changes: TableClause, operation: str, columns: Sequence[str], count: int
-) -> Select[Any]:
+) -> Chosen:
     """Some changes of one operation, for a preview."""
     shown = [changes.c[name] for name in ("_identity", "_primary_key", *columns)]
     chosen = select(*shown).where(changes.c["_operation"] == operation)
     return chosen.order_by(changes.c["_seq"]).limit(count)
 
 
-def digest(sql: Sql, changes: TableClause, columns: Sequence[str]) -> Select[Any]:
+def digest(sql: Sql, changes: TableClause, columns: Sequence[str]) -> Chosen:
     """A number that is the same for the same changes, in any order."""
     return select(sql.sum_of_hashes([changes.c[name] for name in columns]))

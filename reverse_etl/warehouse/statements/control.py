@@ -8,14 +8,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Delete, Insert, Select, Update, delete, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    Delete,
+    Insert,
+    String,
+    Update,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from reverse_etl.warehouse.shape import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from sqlalchemy import Table
+    from sqlalchemy import Table, TableClause
 
-    from reverse_etl.warehouse.sql import Expression
+    from reverse_etl.warehouse.sql import Chosen, Expression
 
 
 def know_sync(state: Table, sync_name: str) -> Insert:
@@ -55,7 +71,7 @@ def number_run(state: Table, sync_name: str, token: int) -> Update:
     return _mine(state, sync_name, token).values(last_run_id=state.c.last_run_id + 1)
 
 
-def read_state(state: Table, sync_name: str) -> Select[Any]:
+def read_state(state: Table, sync_name: str) -> Chosen:
     """Read the sync's row."""
     return select(state).where(state.c.sync_name == sync_name)
 
@@ -125,7 +141,7 @@ def change_run(runs: Table, sync_name: str, run_id: int, values: dict[str, Any])
     return update(runs).where(*mine).values(values)
 
 
-def unfinished_runs(runs: Table, sync_name: str) -> Select[Any]:
+def unfinished_runs(runs: Table, sync_name: str) -> Chosen:
     """Find the runs that were killed."""
     row = runs.c
     return (
@@ -135,18 +151,18 @@ def unfinished_runs(runs: Table, sync_name: str) -> Select[Any]:
     )
 
 
-def last_runs(runs: Table, sync_name: str, limit: int) -> Select[Any]:
+def last_runs(runs: Table, sync_name: str, limit: int) -> Chosen:
     """Read the newest runs of a sync."""
     rows = select(runs).where(runs.c.sync_name == sync_name)
     return rows.order_by(runs.c.sync_run_id.desc()).limit(limit)
 
 
-def count_open(failed: Table, sync_name: str) -> Select[Any]:
+def count_open(failed: Table, sync_name: str) -> Chosen:
     """Count the failed records of a sync."""
     return select(func.count()).select_from(failed).where(failed.c.sync_name == sync_name)
 
 
-def read_failed(failed: Table, sync_name: str, limit: int) -> Select[Any]:
+def read_failed(failed: Table, sync_name: str, limit: int) -> Chosen:
     """Read failed records, the newest first."""
     row = failed.c
     return (
@@ -157,7 +173,7 @@ def read_failed(failed: Table, sync_name: str, limit: int) -> Select[Any]:
     )
 
 
-def failures_by_reason(failed: Table, sync_name: str) -> Select[Any]:
+def failures_by_reason(failed: Table, sync_name: str) -> Chosen:
     """Count the failed records by error code."""
     row = failed.c
     return (
@@ -171,3 +187,31 @@ def failures_by_reason(failed: Table, sync_name: str) -> Select[Any]:
 def forget_failed(failed: Table, sync_name: str) -> Delete:
     """Forget the failed records of a sync that starts anew elsewhere."""
     return delete(failed).where(failed.c.sync_name == sync_name)
+
+
+# --- to look at ----------------------------------------------------------------------------
+
+
+def sample_plan(
+    changes: TableClause, operation: str, columns: Mapping[str, Kind], count: int
+) -> Chosen:
+    """Some changes of one operation, in the order of sending, for a person to look at.
+
+    Args:
+        changes: The plan.
+        operation: ``insert``, ``update`` or ``delete``.
+        columns: Mapped columns; all but numbers and booleans become text, because not every
+            driver can hand over every type (DuckDB's needs pytz for a time with a zone).
+        count: At most so many.
+
+    Returns:
+        ``_identity``, ``_primary_key`` and the columns.
+    """
+    plain = {Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN}
+    values = [
+        changes.c[name] if kind in plain else cast(changes.c[name], String)
+        for name, kind in columns.items()
+    ]
+    shown = [changes.c["_identity"], changes.c["_primary_key"], *values]
+    chosen = select(*shown).where(changes.c["_operation"] == operation)
+    return chosen.order_by(changes.c["_seq"]).limit(count)

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Boolean,
     Delete,
     Insert,
-    Select,
     String,
     and_,
     case,
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Subquery, Table, TableClause
 
-    from reverse_etl.warehouse.sql import Expression
+    from reverse_etl.warehouse.sql import Chosen, Expression
 
 UNKNOWN = "unknown"
 KILLED = "the run was killed while this change may have been on its way"
@@ -121,7 +120,7 @@ class SettleStatements:
             .subquery("tried")
         )
 
-    def count(self) -> Select[Any]:
+    def count(self) -> Chosen:
         """How many changes were tried, by operation and status."""
         tried = self.tried()
         by = [tried.c["_operation"], tried.c["status"]]
@@ -130,8 +129,8 @@ class SettleStatements:
     def write_log(self, started: datetime, finished: datetime) -> list[Insert]:
         """One line for each change that was tried, and for each row newly refused."""
         names = [column.name for column in self.log.columns]
-        times = [literal(started), literal(finished)]
-        key = [literal(self.sync_name), literal(self.run_id)]
+        times: list[Expression] = [literal(started), literal(finished)]
+        key: list[Expression] = [literal(self.sync_name), literal(self.run_id)]
         tried, refused = self.tried(), self.refused.c
         lines = select(
             *key,
@@ -159,13 +158,13 @@ class SettleStatements:
 
     # --- failed records --------------------------------------------------------------------
 
-    def collect_failures(self, finished: datetime) -> Select[Any]:
+    def collect_failures(self, finished: datetime) -> Chosen:
         """The failed records of this run: new ones, and old ones brought up to date."""
         return select(
             *union_all(self._failures(finished), self._unidentified(finished)).subquery("both").c,
         )
 
-    def _failures(self, finished: datetime) -> Select[Any]:
+    def _failures(self, finished: datetime) -> Chosen:
         tried, old = self.tried(), self.failed.alias("old")
         same = and_(
             old.c.sync_name == self.sync_name,
@@ -196,7 +195,7 @@ class SettleStatements:
             literal(finished).label("last_failed_at"),
         ]
 
-    def _unidentified(self, finished: datetime) -> Select[Any]:
+    def _unidentified(self, finished: datetime) -> Chosen:
         rows, old = self.refused, self.failed.alias("known")
         same = and_(
             old.c.sync_name == self.sync_name,

@@ -1,0 +1,144 @@
+"""The commands put together, and what becomes of an error."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from reverse_etl.cli import (
+    checking,
+    demo,
+    preview_command,
+    running,
+    sandboxing,
+    showing,
+)
+from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
+from reverse_etl.errors import ConfigError, ReverseEtlError
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+# Typer brings its own copy of click, or uses the one installed, depending on its version.
+_UsageError: Any = typer.BadParameter.__bases__[0]
+
+_HELP = "Keep an audience in a marketing tool equal to a query in your warehouse."
+_EXIT_CODES = """\b
+Exit codes:
+  0  done, nothing failed           1  the run failed
+  2  usage or config error          3  done, some records failed
+  4  held by the brake              5  busy: another run is active
+  130, 143  interrupted, state safe
+Several syncs: the worst, in the order 2, 130/143, 1, 4, 5, 3, 0."""
+_HELP_OPTIONS = ["-h", "--help"]
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(
+        help=_HELP,
+        epilog=_EXIT_CODES,
+        no_args_is_help=True,
+        # Rich would be loaded for a help text, and would show local variables in tracebacks.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": _HELP_OPTIONS},
+    )
+    app.callback()(_global_options)
+    app.command("demo")(demo.demo)
+    app.command("validate")(checking.validate)
+    app.command("plan")(preview_command.plan)
+    app.command("run-sync", epilog=_EXIT_CODES)(running.run_sync)
+    app.command("status")(showing.status)
+    app.command("runs")(showing.runs)
+    app.command("failures")(showing.failures)
+    app.command("sandbox", add_help_option=False, context_settings=sandboxing.TAKES_ANYTHING)(
+        sandboxing.sandbox,
+    )
+    app.command("schema")(checking.schema)
+    return app
+
+
+def run(arguments: Sequence[str], program: str = "reverse-etl") -> int:
+    """Run a command line; return the exit code.
+
+    Args:
+        arguments: Without the program's name.
+        program: The name in help texts; ``run-sync`` stands for ``reverse-etl run-sync``.
+    """
+    _never_fail_to_encode()
+    session = Session()
+    command: Any = typer.main.get_command(_app())
+    if program != "reverse-etl":
+        command, arguments = command.commands[arguments[0]], arguments[1:]
+    try:
+        code = command.main(
+            args=list(arguments),
+            prog_name=program,
+            standalone_mode=False,
+            obj=session,
+            help_option_names=_HELP_OPTIONS,
+        )
+    except Exception as error:  # noqa: BLE001 - the end of the line for every error
+        return _explain(error, session, arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _global_options(
+    ctx: typer.Context,
+    *,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    session = session_of(ctx, config, as_json=as_json)
+    if version:
+        _say_version(session)
+        raise typer.Exit
+
+
+def _say_version(session: Session) -> None:
+    from importlib.metadata import version  # noqa: PLC0415 - slow to import
+
+    found = version("reverse-etl")
+    session.output.say(f"reverse-etl {found}")
+    session.output.document({"version": found})
+
+
+def _explain(error: Exception, session: Session, arguments: Sequence[str]) -> int:
+    """Say what went wrong; return the exit code."""
+    output = session.output
+    if isinstance(error, _UsageError):
+        return _explain_usage(error, session, arguments)
+    if isinstance(error, ConfigError):
+        for problem in error.problems:
+            output.note(problem)
+        output.document({"error_code": error.code, "problems": error.problems})
+        return error.exit_code
+    if isinstance(error, ReverseEtlError):
+        output.note(str(error))
+        output.document({"error_code": error.code, "error": str(error)})
+        return error.exit_code
+    if isinstance(error, typer.Abort | KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    output.bug(error)
+    output.document({"error_code": "bug", "error": f"a bug: {type(error).__name__}"})
+    return 1
+
+
+def _explain_usage(error: Any, session: Session, arguments: Sequence[str]) -> int:  # noqa: ANN401
+    error.show(file=sys.stderr)
+    # The option itself may not have been reached.
+    session.take(None, as_json="--json" in arguments)
+    session.output.document({"error_code": "usage_error", "problems": [error.format_message()]})
+    return EXIT_USAGE
+
+
+def _never_fail_to_encode() -> None:
+    """Spell out what a terminal's encoding lacks: a name is no reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,34 @@
+"""``validate`` and ``schema``: what can be said about a config offline."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from reverse_etl.cli.session import ConfigOption, JsonOption, session_of
+from reverse_etl.cli.usable import refuse_unusable
+
+
+def validate(
+    ctx: typer.Context, *, config: ConfigOption = None, as_json: JsonOption = False
+) -> int:
+    """Check the config; nothing is contacted."""
+    session = session_of(ctx, config, as_json=as_json)
+    loaded = session.load()
+    names = list(loaded.syncs)
+    refuse_unusable(loaded, names)
+    session.output.say(f"config ok: {len(names)} sync{'' if len(names) == 1 else 's'}", "green")
+    session.output.document({"syncs": names, "problems": [], "warnings": loaded.warnings})
+    return 0
+
+
+def schema(ctx: typer.Context, *, as_json: JsonOption = False) -> int:
+    """Print the JSON Schema of the config, for completion in an editor."""
+    from reverse_etl.config import json_schema  # noqa: PLC0415 - loads pydantic
+
+    session = session_of(ctx, None, as_json=as_json)
+    found = json_schema()
+    session.output.say(json.dumps(found, indent=2))
+    session.output.document({"schema": found})
+    return 0

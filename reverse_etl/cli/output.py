@@ -1,0 +1,154 @@
+"""Standard output and standard error.
+
+With ``--json`` standard output gets exactly one document; whatever else there is to say goes to
+standard error. Without it, text: plain in a pipe, with colours on a terminal (unless ``NO_COLOR``
+is set). Rich is imported for the latter only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+_GAP = "  "
+
+
+class Output:
+    """Where a command says what it has to say.
+
+    Attributes:
+        json: Whether one JSON document is wanted instead of text.
+        secrets: Texts that a traceback must not repeat.
+    """
+
+    def __init__(self) -> None:
+        """Start in text mode; the options decide."""
+        self.json = False
+        self.secrets: set[str] = set()
+        self._is_done = False
+
+    def say(self, text: str = "", style: str = "") -> None:
+        """Write a line for a person to standard output; nothing with ``--json``.
+
+        Args:
+            text: May hold line breaks; other control characters are made visible, because data
+                from a warehouse must not steer the terminal.
+            style: A style of rich, for a terminal.
+        """
+        if self.json:
+            return
+        if style and has_colours(sys.stdout):
+            text = _styled(visible(text), style)
+        else:
+            text = visible(text)
+        _write(sys.stdout, f"{text}\n")
+
+    def note(self, text: str) -> None:
+        """Write a line for a person to standard error."""
+        _write(sys.stderr, f"{visible(text)}\n")
+
+    def document(self, values: Mapping[str, Any]) -> None:
+        """Write the one JSON document; nothing without ``--json``, or when it is written."""
+        from reverse_etl.report import FORMAT_VERSION  # noqa: PLC0415 - loads pydantic
+
+        if not self.json or self._is_done:
+            return
+        self._is_done = True
+        whole = {"format_version": FORMAT_VERSION, **values}
+        # NaN is no JSON, so it must have become something else by now.
+        _write(sys.stdout, json.dumps(whole, indent=2, allow_nan=False) + "\n")
+
+    def table(self, heads: Sequence[str], rows: Iterable[Sequence[object]], indent: str) -> None:
+        """Write rows in columns."""
+        for line in aligned([heads, *rows]):
+            self.say(f"{indent}{line}")
+
+    def bug(self, error: BaseException) -> None:
+        """Tell about an error that nobody expected: a line, and where it happened.
+
+        The traceback has no local variables in it, and none of the known secrets.
+        """
+        trace = "".join(traceback.format_exception(error))
+        for secret in self.secrets:
+            trace = trace.replace(secret, "***")
+        name = type(error).__name__
+        self.note(f"this is a bug in reverse-etl ({name}); please report it with these lines:")
+        self.note(trace.rstrip())
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal that wants colours (https://no-color.org)."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return wanted and stream.isatty()
+
+
+def visible(text: str) -> str:
+    """Return the text with control characters, and what else cannot be seen, spelled out."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in text
+    )
+
+
+def aligned(rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return rows as lines of equally wide columns; numbers stand on the right."""
+    shown = [[_cell(value) for value in row] for row in rows]
+    numeric = [isinstance(value, int) for value in _last(rows)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    lines = []
+    for row in shown:
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        lines.append(_GAP.join(cells).rstrip())
+    return lines
+
+
+def moment(value: Any) -> str | None:  # noqa: ANN401 - a datetime of a driver, or None
+    """Return a UTC time of the warehouse (naive) or of a schedule (aware) as ISO 8601."""
+    if value is None:
+        return None
+    return f"{value.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
+def _last(rows: Iterable[Sequence[object]]) -> Sequence[object]:
+    found: Sequence[object] = ()
+    for row in rows:
+        found = row
+    return found
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return " ".join(visible(str(value)).split("\n"))
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def _styled(text: str, style: str) -> str:
+    from rich.console import Console  # noqa: PLC0415 - on a terminal only
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(file=sys.stdout)
+    with console.capture() as captured:
+        console.print(Text(text, style), end="", soft_wrap=True)
+    return captured.get()
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # Whoever was reading has seen enough. The command goes on: a run must not end halfway
+        # because of `| head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,133 @@
+"""``plan``: what a run would send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reverse_etl.cli.plan_file import write_plan_file
+from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
+from reverse_etl.cli.usable import chosen_syncs, refuse_unusable
+from reverse_etl.errors import Busy, RunError
+
+if TYPE_CHECKING:
+    from reverse_etl.preview import Preview, Sample
+
+EXIT_CHANGES = 10
+
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Write the plan down, for `run-sync --plan FILE`.",
+        show_default=False,
+    ),
+]
+
+
+def plan(  # noqa: PLR0913 - the options of the command
+    ctx: typer.Context,
+    sync: Annotated[str, typer.Argument(metavar="SYNC", help="A sync of the config.")],
+    *,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit with 10 when there are changes.")
+    ] = False,
+    out: OutOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Plan `run-sync --full`.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show what a run would send; nothing is sent and nothing is kept."""
+    session = session_of(ctx, config, as_json=as_json)
+    loaded = session.load()
+    chosen_syncs(loaded, [sync], every=False)
+    refuse_unusable(loaded, [sync])
+    from reverse_etl.clock import SystemClock  # noqa: PLC0415 - with the next one
+    from reverse_etl.preview import preview  # noqa: PLC0415 - loads the engine
+
+    try:
+        found = preview(loaded, sync, full=full)
+    except (Busy, RunError) as error:
+        return _fail(session, sync, error)
+    if out is not None:
+        write_plan_file(out, found, SystemClock().now())
+    session.output.document(found.document())
+    _show(session, found)
+    _show_next_step(session, found, out)
+    return EXIT_CHANGES if detailed_exitcode and found.has_changes else 0
+
+
+def _fail(session: Session, sync: str, error: Busy | RunError) -> int:
+    """Report a plan that could not be made by the same keys as one that was."""
+    from reverse_etl.report import RunReport  # noqa: PLC0415 - loads pydantic
+
+    status = "busy" if isinstance(error, Busy) else "failed"
+    report = RunReport(sync, status=status, error_code=error.code, error=str(error))
+    session.output.note(str(error))
+    session.output.document(report.document())
+    return report.exit_code
+
+
+def _show(session: Session, found: Preview) -> None:
+    output, report = session.output, found.report
+    output.say(f"{report.sync}: {_headline(found)}", "bold")
+    for operation, count in report.planned.items():
+        if count:
+            output.say(f"  {operation.value} {count}")
+            _show_samples(session, found.samples[operation])
+            if count > len(found.samples[operation]):
+                output.say(f"    … and {count - len(found.samples[operation])} more")
+    facts = [
+        f"{count} {name}"
+        for count, name in (
+            (report.retries, "of them left open by an earlier run"),
+            (report.invalid, "rows without identifier"),
+            (report.duplicates, "duplicate rows"),
+            (report.failed_records_open, "failed records open"),
+        )
+        if count
+    ]
+    if facts:
+        output.say(f"  {', '.join(facts)}")
+    for warning in report.warnings:
+        output.say(f"  warning: {warning}", "yellow")
+
+
+def _headline(found: Preview) -> str:
+    if not found.has_changes:
+        return "nothing to send"
+    report = found.report
+    total = sum(report.planned.values())
+    requests = f"{report.requests} request{'s' if report.requests > 1 else ''}"
+    seconds = found.estimated_seconds
+    time = f", {_duration(seconds)} at least" if seconds is not None else ""
+    return f"{total} change{'s' if total > 1 else ''} in about {requests}{time}"
+
+
+def _duration(seconds: float) -> str:
+    minute, hour = 60, 3600
+    if seconds < minute:
+        return f"{seconds:.1f} s"
+    return f"{seconds / minute:.0f} min" if seconds < 2 * hour else f"{seconds / hour:.1f} h"
+
+
+def _show_samples(session: Session, samples: list[Sample]) -> None:
+    fields = list(samples[0].values) if samples else []
+    rows = [[s.identity, s.primary_key, *s.values.values()] for s in samples]
+    session.output.table(["identity", "primary key", *fields], rows, "    ")
+
+
+def _show_next_step(session: Session, found: Preview, out: Path | None) -> None:
+    if not found.has_changes:
+        return
+    options = ["--plan", str(out)] if out else ["--full"] if found.full else []
+    if found.held_reason is not None:
+        session.output.say(f"held: {found.held_reason}", "yellow")
+        options.append("--allow-deletes")
+        lead = "if this is right, let it pass once with: "
+    else:
+        lead = "run it with: "
+    session.output.say(lead + session.command("run-sync", found.report.sync, *options))

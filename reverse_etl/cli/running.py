@@ -1,0 +1,187 @@
+"""``run-sync``: run syncs now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reverse_etl.cli.plan_file import read_plan_file
+from reverse_etl.cli.progress import Told, progress_bars
+from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
+from reverse_etl.cli.signals import Stop
+from reverse_etl.cli.usable import chosen_syncs, refuse_unusable
+from reverse_etl.errors import Busy, ReverseEtlError
+
+if TYPE_CHECKING:
+    from reverse_etl.config import Config
+    from reverse_etl.ports import Ports
+    from reverse_etl.report import RunReport
+    from reverse_etl.run import Options
+
+SyncsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SYNC...", help="Syncs of the config.", show_default=False),
+]
+PlanOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan",
+        metavar="FILE",
+        help="Send exactly the plan that `plan --out FILE` wrote, or refuse.",
+        show_default=False,
+    ),
+]
+
+STYLES = {
+    "succeeded": "green",
+    "planned": "bold",
+    "completed_with_failures": "yellow",
+    "failed": "bold red",
+}
+"""How a status looks on a terminal; one that is not here wants attention: yellow."""
+
+
+def run_sync(  # noqa: PLR0913 - the options of the command
+    ctx: typer.Context,
+    syncs: SyncsArgument = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Run every sync of the config.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Send every current row again; who left still leaves.")
+    ] = False,
+    allow_deletes: Annotated[
+        bool, typer.Option("--allow-deletes", help="Let the brake pass once.")
+    ] = False,
+    plan: PlanOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Run syncs now: send what changed since the last run, and what it left open."""
+    session = session_of(ctx, config, as_json=as_json)
+    loaded = session.load()
+    names = chosen_syncs(loaded, syncs, every=every)
+    options = _options(names, plan, full=full, allow_deletes=allow_deletes)
+    refuse_unusable(loaded, names)
+    with Stop(loaded.engine.shutdown_seconds) as stop, progress_bars() as bars:
+        batch = _Batch(session, loaded, options, stop, bars)
+        reports = {}
+        for report in batch.run(names):
+            reports[report.sync] = report
+            _tell(session, report)
+    return _finish(session, [reports[name] for name in names], stop)
+
+
+def _options(
+    names: Sequence[str], plan: Path | None, *, full: bool, allow_deletes: bool
+) -> Options:
+    from reverse_etl.run import Options  # noqa: PLC0415 - loads the engine
+
+    if plan is None:
+        return Options(full=full, allow_deletes=allow_deletes)
+    if len(names) != 1:
+        raise typer.BadParameter("--plan FILE is the plan of one sync: name just that one")
+    written = read_plan_file(plan, names[0])
+    return Options(
+        full=full or written.full,
+        allow_deletes=allow_deletes,
+        expected_digest=written.digest,
+    )
+
+
+class _Batch:
+    """Several syncs, run side by side as far as the config allows."""
+
+    def __init__(
+        self,
+        session: Session,
+        config: Config,
+        options: Options,
+        stop: Stop,
+        bars: Callable[[str], Told],
+    ) -> None:
+        from reverse_etl.clock import SystemClock  # noqa: PLC0415 - with the next one
+        from reverse_etl.delivery.limiter import Pacers  # noqa: PLC0415 - loads the engine
+
+        self._session, self._config, self._options = session, config, options
+        self._stop, self._bars = stop, bars
+        # One for all: syncs that use one key share its rate limit.
+        self._pacers = Pacers(SystemClock())
+
+    def run(self, names: Sequence[str]) -> Iterator[RunReport]:
+        """Run the syncs; yield each report when its run ends."""
+        self._prepare(names)
+        # Always in other threads, so that this one is free to hear signals.
+        workers = min(max(len(names), 1), self._config.engine.max_parallel_syncs)
+        with ThreadPoolExecutor(workers, thread_name_prefix="sync") as pool:
+            running = [pool.submit(self._run_one, name) for name in names]
+            for ended in as_completed(running):
+                yield ended.result()
+
+    def _prepare(self, names: Sequence[str]) -> None:
+        """Make our tables before several first runs would make them at the same moment."""
+        from reverse_etl.clock import SystemClock  # noqa: PLC0415 - as above
+        from reverse_etl.warehouse import warehouse_of  # noqa: PLC0415 - loads SQLAlchemy
+
+        if len(names) == 1:
+            return
+        for warehouse_name in {self._config.sync(name).source.warehouse for name in names}:
+            try:
+                with warehouse_of(self._config, warehouse_name, SystemClock()) as warehouse:
+                    warehouse.prepare_schema()
+            except ReverseEtlError:
+                continue  # the runs find the same, and report it sync by sync
+
+    def _run_one(self, name: str) -> RunReport:
+        from reverse_etl.report import RunReport  # noqa: PLC0415 - loads pydantic
+        from reverse_etl.run import run_sync  # noqa: PLC0415 - loads the engine
+
+        if self._stop():
+            text = "told to stop before this sync had begun"
+            return RunReport(name, status="interrupted", error_code="interrupted", error=text)
+        try:
+            return run_sync(self._config, name, self._options, self._ports(name))
+        except ReverseEtlError as error:
+            status = "busy" if isinstance(error, Busy) else "failed"
+            return RunReport(name, status=status, error_code=error.code, error=str(error))
+        except Exception as error:  # noqa: BLE001 - a bug in one sync must not cost the others
+            self._session.output.bug(error)
+            text = f"a bug in reverse-etl: {type(error).__name__}; standard error has more"
+            return RunReport(name, status="failed", error_code="bug", error=text)
+
+    def _ports(self, name: str) -> Ports:
+        from reverse_etl.ports import Ports  # noqa: PLC0415 - loads the HTTP client
+
+        return Ports(pacers=self._pacers, stop=self._stop, progress=self._bars(name))
+
+
+def _tell(session: Session, report: RunReport) -> None:
+    """Say how one run ended."""
+    head, *rest = report.lines()
+    session.output.say(head, STYLES.get(report.status, "yellow"))
+    for line in rest:
+        session.output.say(line)
+    if report.status == "completed_with_failures":
+        why = session.command("failures", report.sync)
+        session.output.say(f"  see why with: {why}")
+
+
+def _finish(session: Session, reports: Sequence[RunReport], stop: Stop) -> int:
+    """Write the document; return the exit code that stands for all."""
+    from reverse_etl.report import worst  # noqa: PLC0415 - loads pydantic
+
+    documents = [report.document() for report in reports]
+    alone = documents[0] if len(documents) == 1 else {}
+    session.output.document({**alone, "syncs": documents})
+    if len(reports) > 1:
+        ended = [report.status for report in reports]
+        counts = {status: ended.count(status) for status in dict.fromkeys(ended)}
+        texts = [f"{count} {status.replace('_', ' ')}" for status, count in counts.items()]
+        session.output.say(f"{len(reports)} syncs: {', '.join(texts)}", "bold")
+    return worst(
+        stop.exit_code if report.status == "interrupted" else report.exit_code
+        for report in reports
+    )

@@ -1,0 +1,71 @@
+"""``sandbox``: the local stand-in for the destination's API."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from types import ModuleType
+from typing import Annotated, Any
+
+import typer
+
+from reverse_etl.cli.session import JsonOption, Session, session_of
+from reverse_etl.errors import ConfigError
+
+# Whatever stands behind the command's name is the sandbox's own, --help included.
+TAKES_ANYTHING = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
+
+
+def sandbox(
+    ctx: typer.Context,
+    *,
+    connector: Annotated[
+        str | None, typer.Option("--connector", help="Needed when several have one.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Run a local stand-in for the API, to try a sync without an account (--help: options)."""
+    session = session_of(ctx, None, as_json=as_json)
+    module = _sandbox_module(connector)
+    serve: Any = module.serve
+    if not session.output.json:
+        return int(serve(ctx.args))
+    with contextlib.redirect_stdout(_Ready(session)):
+        return int(serve(ctx.args))
+
+
+def _sandbox_module(name: str | None) -> ModuleType:
+    from reverse_etl.config.registry import Registry  # noqa: PLC0415 - loads pydantic
+
+    registry = Registry()
+    names = [name] if name is not None else registry.names()
+    if name is not None and name not in registry.names():
+        known = ", ".join(registry.names()) or "none is installed"
+        raise ConfigError([f"there is no connector {name}; connectors: {known}"])
+    found = {n: module for n in names if (module := registry.get(n)().sandbox()) is not None}
+    if len(found) != 1:
+        several = f"several connectors have one ({', '.join(found)}): name one with --connector"
+        raise ConfigError([several if found else "no installed connector has a sandbox"])
+    return next(iter(found.values()))
+
+
+class _Ready(io.StringIO):
+    """Turns the line with which a sandbox says that it is ready into the JSON document."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+
+    def write(self, text: str) -> int:
+        url = re.search(r"https?://\S+", text)
+        with contextlib.redirect_stdout(sys.__stdout__):
+            self._session.output.document(
+                {"url": url[0] if url else None, "ready": text.strip()},
+            )
+        return len(text)

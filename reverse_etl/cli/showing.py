@@ -1,0 +1,332 @@
+"""``status``, ``runs`` and ``failures``: what the tables know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reverse_etl.cli.output import moment
+from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
+from reverse_etl.cli.usable import chosen_syncs
+from reverse_etl.errors import ReverseEtlError
+
+if TYPE_CHECKING:
+    from reverse_etl.clock import Clock
+    from reverse_etl.config import Config, SyncConfig
+    from reverse_etl.warehouse.base import Transaction
+
+SyncArgument = Annotated[str, typer.Argument(metavar="SYNC", help="A sync of the config.")]
+
+MOST_RUNS = 20
+MOST_ROWS_OF_TEXT = 20
+MOST_ROWS_OF_JSON = 1000
+
+_OPERATIONS = ("insert", "update", "delete")
+
+
+# --- status --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _SyncStatus:
+    """Where one sync stands.
+
+    Attributes:
+        sync: Its name.
+        next_tick: When its schedule asks for a run; None without a schedule.
+        running_until: Expiry of the lease of a run that is under way, else None.
+        last_run: Its newest row of ``sync_runs``, or None when it never ran.
+        failed_records_open: How many.
+        error: Why the warehouse could not be asked, else None.
+    """
+
+    sync: str
+    next_tick: datetime | None
+    running_until: datetime | None = None
+    last_run: Mapping[str, Any] | None = None
+    failed_records_open: int = 0
+    error: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "sync": self.sync,
+            "running": None if self.error else self.running_until is not None,
+            "lease_until": moment(self.running_until),
+            "last_run": self.last_run,
+            "failed_records_open": None if self.error else self.failed_records_open,
+            "next_tick": moment(self.next_tick),
+            "error": self.error,
+        }
+
+    def row(self) -> list[object]:
+        run, tick = self.last_run, moment(self.next_tick) or "manual"
+        if self.error:
+            return [self.sync, "unknown", None, None, None, tick]
+        state = "running" if self.running_until else run["status"] if run else "never ran"
+        if run is None:
+            return [self.sync, state, None, None, self.failed_records_open, tick]
+        number, since = run["sync_run_id"], run["started_at"]
+        return [self.sync, state, number, since, self.failed_records_open, tick]
+
+
+def status(
+    ctx: typer.Context, *, config: ConfigOption = None, as_json: JsonOption = False
+) -> int:
+    """Show every sync: its last run, what is open, when it runs next."""
+    from reverse_etl.clock import SystemClock  # noqa: PLC0415 - as what reads the warehouse
+    from reverse_etl.report import worst  # noqa: PLC0415 - loads pydantic
+
+    session = session_of(ctx, config, as_json=as_json)
+    loaded = session.load()
+    found: dict[str, _SyncStatus] = {}
+    codes = [0]
+    for warehouse_name in dict.fromkeys(s.source.warehouse for s in loaded.syncs.values()):
+        syncs = [s for s in loaded.syncs.values() if s.source.warehouse == warehouse_name]
+        try:
+            states = _read_states(loaded, warehouse_name, syncs, SystemClock())
+        except ReverseEtlError as error:
+            session.output.note(str(error))
+            codes.append(error.exit_code)
+            now = SystemClock().now()
+            states = [_SyncStatus(s.name, _next_tick(s, now), error=str(error)) for s in syncs]
+        found |= {state.sync: state for state in states}
+    _show_states(session, [found[name] for name in loaded.syncs])
+    return worst(codes)
+
+
+def _read_states(
+    config: Config, warehouse_name: str, syncs: Sequence[SyncConfig], clock: Clock
+) -> list[_SyncStatus]:
+    with _reading(config, warehouse_name, clock) as tx:
+        known = tx.warehouse.is_prepared(tx.connection)
+        return [
+            _read_state(tx, sync, clock)
+            if known
+            else _SyncStatus(sync.name, _next_tick(sync, clock.now()))
+            for sync in syncs
+        ]
+
+
+def _read_state(tx: Transaction, sync: SyncConfig, clock: Clock) -> _SyncStatus:
+    from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
+
+    tables = tx.warehouse.tables
+    runs = _run_documents(tx, sync.name, 1)
+    state = tx.rows(control.read_state(tables.state, sync.name))
+    until = state[0].lease_expires_at if state else None
+    # Where a lock proves the lease, nobody can be running: the file could be opened.
+    alive = until is not None and not tx.warehouse.lock_proves_lease and until > tx.now()
+    return _SyncStatus(
+        sync.name,
+        _next_tick(sync, clock.now()),
+        running_until=until if alive else None,
+        last_run=runs[0] if runs else None,
+        failed_records_open=int(tx.scalar(control.count_open(tables.failed, sync.name))),
+    )
+
+
+def _show_states(session: Session, states: Sequence[_SyncStatus]) -> None:
+    session.output.document({"syncs": [state.document() for state in states]})
+    heads = ["sync", "last run", "id", "started (UTC)", "open failures", "next run (UTC)"]
+    session.output.table(heads, [state.row() for state in states], "")
+    for state in states:
+        reason = (state.last_run or {}).get("error_reason")
+        if reason:
+            session.output.say(f"{state.sync}: {reason}", "yellow")
+
+
+# --- runs ----------------------------------------------------------------------------------
+
+
+def runs(
+    ctx: typer.Context,
+    sync: SyncArgument,
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Newest runs.")] = MOST_RUNS,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show the newest runs of a sync."""
+    from reverse_etl.clock import SystemClock  # noqa: PLC0415 - as what reads the warehouse
+
+    session = session_of(ctx, config, as_json=as_json)
+    loaded = session.load()
+    chosen_syncs(loaded, [sync], every=False)
+    with _reading(loaded, loaded.sync(sync).source.warehouse, SystemClock()) as tx:
+        known = tx.warehouse.is_prepared(tx.connection)
+        found = _run_documents(tx, sync, limit) if known else []
+    session.output.document({"sync": sync, "runs": found})
+    if not found:
+        session.output.say(f"{sync} never ran: {session.command('run-sync', sync)}")
+        return 0
+    heads = ["run", "status", "started (UTC)", "inserts", "updates", "deletes", "failed", "requests"]
+    session.output.table(heads, [_run_row(run) for run in found], "")
+    return 0
+
+
+def _run_documents(tx: Transaction, sync_name: str, limit: int) -> list[dict[str, Any]]:
+    """Return the newest runs by the names of the table's columns, without the sync's name."""
+    from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
+
+    rows = tx.rows(control.last_runs(tx.warehouse.tables.runs, sync_name, limit))
+    return [_document(row) for row in rows]
+
+
+def _run_row(run: Mapping[str, Any]) -> list[object]:
+    succeeded = [run[f"{operation}s_succeeded"] for operation in _OPERATIONS]
+    failed = sum(run[f"{operation}s_failed"] for operation in _OPERATIONS)
+    head = [run["sync_run_id"], run["status"], run["started_at"]]
+    return [*head, *succeeded, failed, run["requests_sent"]]
+
+
+# --- failures ------------------------------------------------------------------------------
+
+
+def failures(
+    ctx: typer.Context,
+    sync: SyncArgument,
+    *,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            min=1,
+            help=f"Rows. Default: {MOST_ROWS_OF_TEXT}, with --json {MOST_ROWS_OF_JSON}.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show what is not in step at the destination, and why."""
+    from reverse_etl.clock import SystemClock  # noqa: PLC0415 - as what reads the warehouse
+
+    session = session_of(ctx, config, as_json=as_json)
+    loaded = session.load()
+    chosen_syncs(loaded, [sync], every=False)
+    most = limit or (MOST_ROWS_OF_JSON if session.output.json else MOST_ROWS_OF_TEXT)
+    clock = SystemClock()
+    configured = loaded.sync(sync)
+    with _reading(loaded, configured.source.warehouse, clock) as tx:
+        found = _read_failures(tx, configured, most, _next_tick(configured, clock.now()))
+    session.output.document(found)
+    _show_failures(session, found)
+    return 0
+
+
+def _read_failures(
+    tx: Transaction, sync: SyncConfig, limit: int, next_tick: datetime | None
+) -> dict[str, Any]:
+    from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
+
+    failed = tx.warehouse.tables.failed
+    by_code, rows, total = [], [], 0
+    if tx.warehouse.is_prepared(tx.connection):
+        for code, retryable, count in tx.rows(control.failures_by_reason(failed, sync.name)):
+            again = _is_tried_again(sync, code, retryable=retryable)
+            by_code.append(
+                {
+                    "error_code": code,
+                    "retryable": retryable,
+                    "count": count,
+                    "tried_again": again,
+                    "next_step": _next_step(again=again, code=code),
+                },
+            )
+            total += count
+        rows = [_failure(sync, row, next_tick) for row in _failed_rows(tx, sync.name, limit)]
+    return {
+        "sync": sync.name,
+        "failed_records_open": total,
+        "by_code": by_code,
+        "failures": rows,
+    }
+
+
+def _failed_rows(tx: Transaction, sync_name: str, limit: int) -> list[dict[str, Any]]:
+    from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
+
+    rows = tx.rows(control.read_failed(tx.warehouse.tables.failed, sync_name, limit))
+    return [_document(row, leave_out=("alias", "unidentified")) for row in rows]
+
+
+def _failure(
+    sync: SyncConfig, row: dict[str, Any], next_tick: datetime | None
+) -> dict[str, Any]:
+    again = _is_tried_again(sync, row["error_code"], retryable=row["retryable"])
+    when = moment(next_tick) if again else None
+    return {**row, "tried_again": again, "next_try_at": when}
+
+
+def _is_tried_again(sync: SyncConfig, code: str, *, retryable: bool) -> bool:
+    """Return whether the next run plans it, whatever the source says (design: "due")."""
+    return code == "unknown" or (retryable and sync.retry_failed_records)
+
+
+def _next_step(*, again: bool, code: str) -> str:
+    if again:
+        return "the next run tries it again"
+    if code == "duplicate_identity":
+        return "another row has this identity; nothing to send"
+    return "waits until its values change in the source, or for run-sync --full"
+
+
+def _show_failures(session: Session, found: Mapping[str, Any]) -> None:
+    output = session.output
+    sync, total = found["sync"], found["failed_records_open"]
+    if not total:
+        output.say(f"{sync}: no failed records", "green")
+        return
+    output.say(f"{sync}: {total} failed record{'' if total == 1 else 's'}", "yellow")
+    counts = [[c["count"], c["error_code"], c["next_step"]] for c in found["by_code"]]
+    output.table(["count", "code", "what happens next"], counts, "  ")
+    output.say()
+    heads = ["primary key", "operation", "runs", "next try (UTC)", "code", "identity: reason"]
+    output.table(heads, [_failure_row(row) for row in found["failures"]], "  ")
+    if total > len(found["failures"]):
+        output.say(f"  … and {total - len(found['failures'])} more; --limit N shows them")
+
+
+def _failure_row(row: Mapping[str, Any]) -> list[object]:
+    when = (row["next_try_at"] or "next run") if row["tried_again"] else "on change"
+    what = f"{row['identity']}: {row['error_reason']}"
+    return [row["primary_key"], row["operation"], row["attempts"], when, row["error_code"], what]
+
+
+# --- reading -------------------------------------------------------------------------------
+
+
+@contextmanager
+def _reading(config: Config, warehouse_name: str, clock: Clock) -> Iterator[Transaction]:
+    """Open a warehouse to look into it."""
+    from reverse_etl.warehouse import warehouse_of  # noqa: PLC0415 - loads SQLAlchemy
+
+    warehouse = warehouse_of(config, warehouse_name, clock)
+    warehouse.open(read_only=True)
+    try:
+        with warehouse.transaction() as tx:
+            yield tx
+            tx.abandon()
+    finally:
+        warehouse.close()
+
+
+def _next_tick(sync: SyncConfig, now: datetime) -> datetime | None:
+    from reverse_etl.schedule import next_tick  # noqa: PLC0415 - loads croniter
+
+    return next_tick(sync.schedule, now)
+
+
+def _document(row: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:  # noqa: ANN401 - a Row
+    """Return a row of ours as JSON values, by column."""
+    hidden = {"sync_name", *leave_out}
+    return {
+        name: moment(value) if isinstance(value, datetime) else value
+        for name, value in row._mapping.items()  # noqa: SLF001 - how SQLAlchemy names it
+        if name not in hidden
+    }
