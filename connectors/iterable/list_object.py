@@ -105,8 +105,8 @@ class ListObject(DestinationObject):
         choice = self.settings.list
         if not found:
             reason = (
-                f"this project has no list {choice.id}: `reverse-etl lists {self.settings.name}`"
-                " shows what there is; does the key belong to another project?"
+                f"this project has no list {choice.id}. Look its number up in Iterable (it is"
+                " in the address of the list's page), or does the key belong to another project?"
             )
             raise Fatal("unknown_list", reason)
         if len(found) > 1:
@@ -133,7 +133,8 @@ class ListObject(DestinationObject):
         wanted = {"name": choice.name}
         if choice.description:
             wanted["description"] = choice.description
-        answer = yield Request("POST", "/api/lists", "lists", body=orjson.dumps(wanted))
+        body = orjson.dumps(wanted)
+        answer = yield Request("POST", "/api/lists", "lists", body=body, repeatable=False)
         if isinstance(answer, NoAnswer) or answer.status in answers.SERVER_ERRORS:
             # Names are not unique: creating once more could leave two lists of this name.
             return (yield from self._created_after_all(answer))

@@ -17,6 +17,7 @@ from reverse_etl.cli import (
     sandboxing,
     showing,
 )
+from reverse_etl.cli.output import Output
 from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
 from reverse_etl.errors import ConfigError, ReverseEtlError
 
@@ -62,15 +63,18 @@ def _app() -> typer.Typer:
     return app
 
 
-def run(arguments: Sequence[str], program: str = "reverse-etl") -> int:
+def run(
+    arguments: Sequence[str], program: str = "reverse-etl", output: Output | None = None
+) -> int:
     """Run a command line; return the exit code.
 
     Args:
         arguments: Without the program's name.
         program: The name in help texts; ``run-sync`` stands for ``reverse-etl run-sync``.
+        output: Where to say things; None for standard output and standard error.
     """
     _never_fail_to_encode()
-    session = Session()
+    session = Session(output or Output())
     command: Any = typer.main.get_command(_app())
     if program != "reverse-etl":
         command, arguments = command.commands[arguments[0]], arguments[1:]
@@ -116,7 +120,9 @@ def _explain(error: Exception, session: Session, arguments: Sequence[str]) -> in
     if isinstance(error, ConfigError):
         for problem in error.problems:
             output.note(problem)
-        output.document({"error_code": error.code, "problems": error.problems})
+        output.document(
+            {"error_code": error.code, "error": str(error), "problems": error.problems},
+        )
         return error.exit_code
     if isinstance(error, ReverseEtlError):
         output.note(str(error))

@@ -8,6 +8,7 @@ import typer
 
 from reverse_etl.cli.session import ConfigOption, JsonOption, session_of
 from reverse_etl.cli.usable import refuse_unusable
+from reverse_etl.errors import ConfigError
 
 
 def validate(
@@ -26,9 +27,13 @@ def validate(
 def schema(ctx: typer.Context, *, as_json: JsonOption = False) -> int:
     """Print the JSON Schema of the config, for completion in an editor."""
     from reverse_etl.config import json_schema  # noqa: PLC0415 - loads pydantic
+    from reverse_etl.config.registry import UnusableConnectorError  # noqa: PLC0415 - as above
 
     session = session_of(ctx, None, as_json=as_json)
-    found = json_schema()
+    try:
+        found = json_schema()
+    except UnusableConnectorError as error:
+        raise ConfigError([str(error)]) from None
     session.output.say(json.dumps(found, indent=2))
     session.output.document({"schema": found})
     return 0

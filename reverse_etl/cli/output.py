@@ -22,12 +22,16 @@ class Output:
 
     Attributes:
         json: Whether one JSON document is wanted instead of text.
+        quiet: Whether neither is wanted: the caller reads ``result``.
+        result: What the document of the command holds, in either mode.
         secrets: Texts that a traceback must not repeat.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         """Start in text mode; the options decide."""
         self.json = False
+        self.quiet = quiet
+        self.result: Mapping[str, Any] = {}
         self.secrets: set[str] = set()
         self._is_done = False
 
@@ -39,7 +43,7 @@ class Output:
                 from a warehouse must not steer the terminal.
             style: A style of rich, for a terminal.
         """
-        if self.json:
+        if self.json or self.quiet:
             return
         if style and has_colours(sys.stdout):
             text = _styled(visible(text), style)
@@ -52,11 +56,14 @@ class Output:
         _write(sys.stderr, f"{visible(text)}\n")
 
     def document(self, values: Mapping[str, Any]) -> None:
-        """Write the one JSON document; nothing without ``--json``, or when it is written."""
+        """Keep the result; write it with ``--json`` as the one JSON document."""
+        if self._is_done:
+            return
+        self.result = values
+        if not self.json:
+            return
         from reverse_etl.report import FORMAT_VERSION  # noqa: PLC0415 - loads pydantic
 
-        if not self.json or self._is_done:
-            return
         self._is_done = True
         whole = {"format_version": FORMAT_VERSION, **values}
         # NaN is no JSON, so it must have become something else by now.

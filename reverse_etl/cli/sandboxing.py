@@ -41,14 +41,21 @@ def sandbox(
 
 
 def _sandbox_module(name: str | None) -> ModuleType:
-    from reverse_etl.config.registry import Registry  # noqa: PLC0415 - loads pydantic
+    from reverse_etl.config.registry import (  # noqa: PLC0415 - loads pydantic
+        Registry,
+        UnusableConnectorError,
+    )
 
     registry = Registry()
-    names = [name] if name is not None else registry.names()
-    if name is not None and name not in registry.names():
-        known = ", ".join(registry.names()) or "none is installed"
-        raise ConfigError([f"there is no connector {name}; connectors: {known}"])
-    found = {n: module for n in names if (module := registry.get(n)().sandbox()) is not None}
+    known = registry.names()
+    if name is not None and name not in known:
+        installed = ", ".join(known) or "none is installed"
+        raise ConfigError([f"there is no connector {name}; connectors: {installed}"])
+    try:
+        connectors = {n: registry.get(n)() for n in ([name] if name else known)}
+    except UnusableConnectorError as error:
+        raise ConfigError([str(error)]) from None
+    found = {n: module for n, c in connectors.items() if (module := c.sandbox()) is not None}
     if len(found) != 1:
         several = f"several connectors have one ({', '.join(found)}): name one with --connector"
         raise ConfigError([several if found else "no installed connector has a sandbox"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +38,7 @@ class Session:
         config_path: ``--config``, or None.
     """
 
-    output: Output = field(default_factory=Output)
+    output: Output
     config_path: Path | None = None
 
     def take(self, config: Path | None, *, as_json: bool) -> None:
@@ -68,7 +68,7 @@ class Session:
 
 def session_of(ctx: typer.Context, config: Path | None, *, as_json: bool) -> Session:
     """Return the session of a command, with the command's own options taken."""
-    session = ctx.ensure_object(Session)
+    session: Session = ctx.obj
     session.take(config, as_json=as_json)
     return session
 

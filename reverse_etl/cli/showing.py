@@ -67,7 +67,7 @@ class _SyncStatus:
         run, tick = self.last_run, moment(self.next_tick) or "manual"
         if self.error:
             return [self.sync, "unknown", None, None, None, tick]
-        state = "running" if self.running_until else run["status"] if run else "never ran"
+        state = "running" if self.running_until else _ended(run) if run else "never ran"
         if run is None:
             return [self.sync, state, None, None, self.failed_records_open, tick]
         number, since = run["sync_run_id"], run["started_at"]
@@ -138,6 +138,12 @@ def _show_states(session: Session, states: Sequence[_SyncStatus]) -> None:
         reason = (state.last_run or {}).get("error_reason")
         if reason:
             session.output.say(f"{state.sync}: {reason}", "yellow")
+
+
+def _ended(run: Mapping[str, Any]) -> str:
+    """Return the status of a run that nobody is running any more."""
+    was_killed = run["status"] in {"planning", "delivering"}
+    return f"killed while {run['status']}" if was_killed else str(run["status"])
 
 
 # --- runs ----------------------------------------------------------------------------------

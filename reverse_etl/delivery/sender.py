@@ -200,6 +200,10 @@ class Sender:
         except Fatal as fatal:
             raise DestinationError(str(fatal), code=fatal.code) from fatal
 
+    def undelivered(self, ended: Ended, error: RunError) -> Delivery:
+        """Return the delivery of a run that ended before its first change was sent."""
+        return Delivery(ended, error.code, str(error), 0, [], self._wire.requests_sent, [])
+
     def deliver(
         self,
         pages: Iterator[Page],
@@ -283,7 +287,9 @@ class _Wire:
         return answers
 
     def transient(self, call: _Call, answer: Answer) -> bool:
-        """Whether the same request may succeed a little later."""
+        """Whether the same request may be sent again and succeed a little later."""
+        if not call.request.repeatable and _may_be_applied(answer):
+            return False
         if isinstance(answer, NoAnswer):
             return True
         return self._sender.object.is_transient(call.batch, answer)
@@ -711,3 +717,10 @@ class _Run:
                         yield _row(seq, SUCCEEDED, 1)
         for conversation in self._active:
             yield from conversation.unsettled()
+
+
+def _may_be_applied(answer: Answer) -> bool:
+    """Whether the destination may have done what it was asked, for all that we know."""
+    if isinstance(answer, NoAnswer):
+        return answer.maybe_applied
+    return answer.status >= _SERVER_ERROR

@@ -888,6 +888,37 @@ def test_a_conversation_without_an_answer_says_that_the_destination_is_down(
     assert world.clock.time == pytest.approx(START + 10.1)
 
 
+def create_once() -> Generator[Request, Answer, Answer]:
+    return (yield Request("POST", "/lists", "lists", b"[]", repeatable=False))
+
+
+@pytest.mark.parametrize("doubtful", [NoAnswer("reset"), Response(500)])
+def test_a_request_that_must_not_be_repeated_is_not(doubtful: Answer) -> None:
+    world = World(script((0.1, doubtful)))
+
+    assert world.sender.converse(create_once()) == doubtful
+    assert len(world.transport.sent) == 1
+
+
+@pytest.mark.parametrize("harmless", [NoAnswer("refused", maybe_applied=False), Response(429)])
+def test_it_is_repeated_when_it_was_surely_not_done(harmless: Answer) -> None:
+    world = World(script((0.1, harmless), (0.1, OK)))
+
+    assert world.sender.converse(create_once()) == OK
+    assert len(world.transport.sent) == 2
+
+
+def test_what_was_not_delivered_counts_its_requests() -> None:
+    world = World(script((0.1, Response(401))))
+    with pytest.raises(DestinationError) as caught:
+        world.sender.converse(world.toy.find_target())
+
+    delivery = world.sender.undelivered("fatal", caught.value)
+
+    assert (delivery.ended, delivery.error_code) == ("fatal", "unauthorized")
+    assert (delivery.position, delivery.requests_sent) == (0, 1)
+
+
 def test_a_conversation_can_be_stopped() -> None:
     world = World(lambda *_: (0.1, Response(503)), retry_seconds=9999, stop_at=START + 5)
 

@@ -91,7 +91,7 @@ def test_a_dynamic_list_is_refused(choice: dict[str, Any]) -> None:
 def test_an_unknown_id() -> None:
     fatal = refuse({"id": 9}, answer({"lists": LISTS}))
     assert fatal.code == "unknown_list"
-    assert "reverse-etl lists prod" in str(fatal)
+    assert "does the key belong to another project?" in str(fatal)
 
 
 def test_an_ambiguous_name() -> None:
@@ -107,6 +107,7 @@ def test_a_missing_name_is_created() -> None:
     assert target == Target("61931", "gene's test list", just_created=True)
     create = requests[1]
     assert (create.method, create.path, create.endpoint) == ("POST", "/api/lists", "lists")
+    assert not create.repeatable  # list names are not unique
     assert json.loads(create.body or b"") == {"name": "gene's test list", "description": "x"}
 
 
