@@ -214,7 +214,8 @@ class _Previewing:
         records = self.destination.limits.records_per_request
         parts = self.tx.rows(plan_parts(plan.tables.changes))
         batches = sum(math.ceil((last - first + 1) / records) for _, _, first, last in parts)
-        return batches + (0 if same and self.state.target_id else 1)
+        is_known = same and bool(self.state.target_id)
+        return int(batches) + (0 if is_known else 1)
 
     def _held_reason(self, plan: Plan) -> str | None:
         if not plan.holds(self.sync.max_delete_percent):

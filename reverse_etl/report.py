@@ -99,19 +99,15 @@ class RunReport:
             lines += [self._counts(operation) for operation in Operation if self.planned[operation]]
         elif self.status == "succeeded":
             lines.append("  nothing to send")
-        facts = [
-            f"{count} {name}"
-            for count, name in (
-                (self.requests, "requests"),
-                (self.retries, "retries"),
-                (self.invalid, "rows without identifier"),
-                (self.duplicates, "duplicate rows"),
-                (self.failed_records_open, "failed records open"),
-            )
-            if count
-        ]
+        facts = counted(
+            (self.requests, "request", ""),
+            (self.retries, "change", "left open by an earlier run"),
+            (self.invalid, "row", "without identifier"),
+            (self.duplicates, "duplicate row", ""),
+            (self.failed_records_open, "failed record", "open"),
+        )
         if facts:
-            lines.append("  " + ", ".join(facts))
+            lines.append(f"  {facts}")
         lines += [f"  warning: {warning}" for warning in self.warnings]
         if self.error:
             lines += [f"  {line}" for line in self.error.splitlines()]
@@ -121,6 +117,15 @@ class RunReport:
         failed = self.failed[operation]
         text = f"  {operation.value}: {self.succeeded[operation]} of {self.planned[operation]}"
         return f"{text}, {failed} failed" if failed else text
+
+
+def counted(*facts: tuple[int, str, str]) -> str:
+    """Return the counts that are not zero in words; each is a count, its noun, and the rest."""
+    return ", ".join(
+        f"{count} {noun}{'' if count == 1 else 's'} {rest}".rstrip()
+        for count, noun, rest in facts
+        if count
+    )
 
 
 def worst(codes: Iterable[int]) -> int:

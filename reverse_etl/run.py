@@ -302,6 +302,8 @@ class Run:
         values = {"status": "delivering", **_plan_values(plan)}
         tx.run(control.change_run(tables.runs, self.sync.name, self.run_id, values))
         account = account_of(self.destination, self.sync.destination.object)
+        # A full run looks its list up again: the way out when somebody deleted it and made it anew.
+        known = same_account and not self.options.full
         committed = control.commit_run(
             tables.state,
             self.sync.name,
@@ -314,7 +316,7 @@ class Run:
                 "account_kind": account.kind,
                 "account_object": account.object,
                 "target_name": account.target,
-                "target_id": state.target_id if same_account else None,
+                "target_id": state.target_id if known else None,
             },
         )
         self.lease.guard(tx.run(committed))

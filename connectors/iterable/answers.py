@@ -106,7 +106,8 @@ def raise_if_fatal(error: ApiError, host: str, list_id: str | None = None) -> No
     if error.is_unknown_list and status not in SERVER_ERRORS:
         reason = (
             f"Iterable knows no list {list_id or ''} in this project ({error}): was it deleted, or"
-            " does the key belong to another project? Then name another list in the config"
+            " does the key belong to another project? Then name another list in the config, or"
+            " run once with --full, which looks the list up again"
         )
         raise Fatal("unknown_list", reason)
 

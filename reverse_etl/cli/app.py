@@ -43,6 +43,7 @@ def _app() -> typer.Typer:
         help=_HELP,
         epilog=_EXIT_CODES,
         no_args_is_help=True,
+        invoke_without_command=True,
         # Rich would be loaded for a help text, and would show local variables in tracebacks.
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -102,6 +103,8 @@ def _global_options(
     if version:
         _say_version(session)
         raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        raise _UsageError("name a command", ctx=ctx)
 
 
 def _say_version(session: Session) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import typer
+import typer  # noqa: TC002 - typer reads the annotations
 
 from reverse_etl.cli.session import ConfigOption, JsonOption, session_of
 from reverse_etl.cli.usable import refuse_unusable
@@ -25,7 +25,11 @@ def validate(
 
 
 def schema(ctx: typer.Context, *, as_json: JsonOption = False) -> int:
-    """Print the JSON Schema of the config, for completion in an editor."""
+    """Print the JSON Schema of the config.
+
+    An editor completes and checks a config that starts with the line
+    # yaml-language-server: $schema=FILE
+    """
     from reverse_etl.config import json_schema  # noqa: PLC0415 - loads pydantic
     from reverse_etl.config.registry import UnusableConnectorError  # noqa: PLC0415 - as above
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
+import typer  # noqa: TC002 - typer reads the annotations
 
 from reverse_etl.cli.output import Output
 from reverse_etl.cli.session import JsonOption, Session, session_of
@@ -83,7 +83,12 @@ class DemoError(ReverseEtlError):
 
 
 def demo(ctx: typer.Context, *, as_json: JsonOption = False) -> int:
-    """Show it all: three runs and a retry, against a local stand-in for the destination."""
+    """Show the whole story on this machine.
+
+    A sample warehouse and a local stand-in for the API; no account, no network. Three runs:
+    the first load, changes and removals, failures and their retry. All that is made is in the
+    folder reverse-etl-demo.
+    """
     session = session_of(ctx, None, as_json=as_json)
     folder = _make_folder(FOLDER)
     with _variables():
@@ -181,8 +186,9 @@ class _Story:
         self._title("3. The next day the destination refuses some people")
         self._let_a_day_pass(2)
         refused = self._people_to_refuse()
+        path = "/api/lists/subscribe"
         sandbox.faults = [
-            module.Fault("refuse", match="/api/lists/subscribe", identifiers=(one,), bucket="notFound")
+            module.Fault("refuse", match=path, identifiers=(one,), bucket="notFound")
             for one in refused
         ]
         self._text(f"The sandbox is told not to know {', '.join(refused)}.")
@@ -300,8 +306,9 @@ class _Story:
         """Compare the list at the destination with what the warehouse says is there."""
         _, rows = self._query(_PEOPLE)
         (found,) = sandbox.state.lists.values()
-        self._check(len(found.members) == rows[0][0], "the list holds whom the query names")
-        self._text(f"-> the list {found.name!r} at the destination has {len(found.members)} members")
+        members = len(found.members)
+        self._check(members == rows[0][0], "the list holds whom the query names")
+        self._text(f"-> the list {found.name!r} at the destination has {members} members")
 
     def _suggestions(self) -> list[str]:
         config = ["--config", str(self.config_path)]
@@ -311,6 +318,6 @@ class _Story:
         return [
             shlex.join(["reverse-etl", "status", *config]),
             shlex.join(["reverse-etl", "runs", SYNC, *config]),
-            shlex.join([python, "-c", code]),
-            *([f"duckdb {self._warehouse} '{query}'"] if shutil.which("duckdb") else []),
+            f'{shlex.quote(python)} -c "{code}"',
+            *([f'duckdb {self._warehouse} "{query}"'] if shutil.which("duckdb") else []),
         ]

@@ -45,11 +45,10 @@ class Output:
         """
         if self.json or self.quiet:
             return
+        shown = visible(text)
         if style and has_colours(sys.stdout):
-            text = _styled(visible(text), style)
-        else:
-            text = visible(text)
-        _write(sys.stdout, f"{text}\n")
+            shown = _styled(shown, style)
+        _write(sys.stdout, f"{shown}\n")
 
     def note(self, text: str) -> None:
         """Write a line for a person to standard error."""

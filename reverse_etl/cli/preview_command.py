@@ -40,7 +40,10 @@ def plan(  # noqa: PLR0913 - the options of the command
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show what a run would send; nothing is sent and nothing is kept."""
+    """Show what a run would send.
+
+    Nothing is sent and nothing is kept; only temporary tables are written.
+    """
     session = session_of(ctx, config, as_json=as_json)
     loaded = session.load()
     chosen_syncs(loaded, [sync], every=False)
@@ -72,6 +75,8 @@ def _fail(session: Session, sync: str, error: Busy | RunError) -> int:
 
 
 def _show(session: Session, found: Preview) -> None:
+    from reverse_etl.report import counted  # noqa: PLC0415 - loads pydantic
+
     output, report = session.output, found.report
     output.say(f"{report.sync}: {_headline(found)}", "bold")
     for operation, count in report.planned.items():
@@ -80,31 +85,29 @@ def _show(session: Session, found: Preview) -> None:
             _show_samples(session, found.samples[operation])
             if count > len(found.samples[operation]):
                 output.say(f"    … and {count - len(found.samples[operation])} more")
-    facts = [
-        f"{count} {name}"
-        for count, name in (
-            (report.retries, "of them left open by an earlier run"),
-            (report.invalid, "rows without identifier"),
-            (report.duplicates, "duplicate rows"),
-            (report.failed_records_open, "failed records open"),
-        )
-        if count
-    ]
+    facts = counted(
+        (report.retries, "change", "left open by an earlier run"),
+        (report.invalid, "row", "without identifier"),
+        (report.duplicates, "duplicate row", ""),
+        (report.failed_records_open, "failed record", "open"),
+    )
     if facts:
-        output.say(f"  {', '.join(facts)}")
+        output.say(f"  {facts}")
     for warning in report.warnings:
         output.say(f"  warning: {warning}", "yellow")
 
 
 def _headline(found: Preview) -> str:
+    from reverse_etl.report import counted  # noqa: PLC0415 - loads pydantic
+
     if not found.has_changes:
         return "nothing to send"
     report = found.report
-    total = sum(report.planned.values())
-    requests = f"{report.requests} request{'s' if report.requests > 1 else ''}"
+    total = counted((sum(report.planned.values()), "change", "in about"))
+    requests = counted((report.requests, "request", ""))
     seconds = found.estimated_seconds
     time = f", {_duration(seconds)} at least" if seconds is not None else ""
-    return f"{total} change{'s' if total > 1 else ''} in about {requests}{time}"
+    return f"{total} {requests}{time}"
 
 
 def _duration(seconds: float) -> str:

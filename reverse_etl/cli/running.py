@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SyncsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="SYNC...", help="Syncs of the config.", show_default=False),
+    typer.Argument(metavar="SYNC", help="Syncs of the config.", show_default=False),
 ]
 PlanOption = Annotated[
     Path | None,
@@ -60,7 +60,10 @@ def run_sync(  # noqa: PLR0913 - the options of the command
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Run syncs now: send what changed since the last run, and what it left open."""
+    """Run syncs now.
+
+    A run sends what changed since the last one, and what that one left open.
+    """
     session = session_of(ctx, config, as_json=as_json)
     loaded = session.load()
     names = chosen_syncs(loaded, syncs, every=every)

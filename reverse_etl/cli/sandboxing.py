@@ -30,7 +30,10 @@ def sandbox(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Run a local stand-in for the API, to try a sync without an account (--help: options)."""
+    """Run the local stand-in for the API.
+
+    Options that are not ours go to the sandbox itself.
+    """
     session = session_of(ctx, None, as_json=as_json)
     module = _sandbox_module(connector)
     serve: Any = module.serve

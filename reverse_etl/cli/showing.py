@@ -77,7 +77,7 @@ class _SyncStatus:
 def status(
     ctx: typer.Context, *, config: ConfigOption = None, as_json: JsonOption = False
 ) -> int:
-    """Show every sync: its last run, what is open, when it runs next."""
+    """Show the last and the next run of each sync."""
     from reverse_etl.clock import SystemClock  # noqa: PLC0415 - as what reads the warehouse
     from reverse_etl.report import worst  # noqa: PLC0415 - loads pydantic
 
@@ -170,7 +170,8 @@ def runs(
     if not found:
         session.output.say(f"{sync} never ran: {session.command('run-sync', sync)}")
         return 0
-    heads = ["run", "status", "started (UTC)", "inserts", "updates", "deletes", "failed", "requests"]
+    counts = ["inserts", "updates", "deletes", "failed", "requests"]
+    heads = ["run", "status", "started (UTC)", *counts]
     session.output.table(heads, [_run_row(run) for run in found], "")
     return 0
 
@@ -209,7 +210,7 @@ def failures(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show what is not in step at the destination, and why."""
+    """Show failed records with their reasons."""
     from reverse_etl.clock import SystemClock  # noqa: PLC0415 - as what reads the warehouse
 
     session = session_of(ctx, config, as_json=as_json)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 from reverse_etl.connector import SUCCEEDED, Delivered, Fatal, NoAnswer, Outcome
 from reverse_etl.delivery.batching import Cutter
 from reverse_etl.delivery.retry import retry_after
-from reverse_etl.errors import DestinationError, Interrupted
+from reverse_etl.errors import DestinationError, Interrupted, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
