@@ -275,6 +275,8 @@ class _Steps:
             self.taking.take(),
             temporary=self.temporary,
         )
+        if not self.temporary:
+            self.tx.commit_new_table()
         self.identities = self._count(self.tables.snapshot)
         return self.identities
 

@@ -32,7 +32,7 @@ from reverse_etl.errors import (
 from reverse_etl.planning import Plan, base_tables, make_plan, plan_digest
 from reverse_etl.ports import Ports
 from reverse_etl.report import RunReport
-from reverse_etl.settle import Ending, record_outcomes, retain, settle
+from reverse_etl.settle import Ending, drop_run, record_outcomes, retain, settle
 from reverse_etl.warehouse import warehouse_of
 from reverse_etl.warehouse.lease import Heartbeat, Lease
 from reverse_etl.warehouse.statements import control
@@ -196,6 +196,7 @@ class Run:
             )
 
     def _end_killed_planning(self, run_id: int) -> None:
+        self.report.warnings += drop_run(self.warehouse, self.sync.name, run_id)
         with self.warehouse.transaction() as tx:
             values = {
                 "status": "interrupted",
@@ -327,6 +328,7 @@ class Run:
         report.status, report.error_code, report.error = status, error.code, str(error)
         if isinstance(error, LeaseLost):
             return
+        report.warnings += drop_run(self.warehouse, self.sync.name, self.run_id)
         with self.warehouse.transaction() as tx:
             report.failed_records_open = tx.scalar(
                 control.count_open(tables.failed, self.sync.name),

@@ -168,14 +168,26 @@ def retain(
 
     The committed run's tables are never dropped: it is the base of the next run.
     """
-    warnings = []
     with warehouse.transaction() as tx:
         now = tx.now()
         log, residue = warehouse.tables.log, warehouse.tables.residue
         tx.run(retention.forget_log(log, sync_name, now, rules.sync_log_retention_days))
         tx.run(retention.forget_residue(residue, sync_name, committed_run))
         old = _old_runs(tx, sync_name, committed_run, rules.snapshots_to_keep)
-    for kind, run_id in old:
+    return drop_tables(warehouse, sync_name, old)
+
+
+def drop_run(warehouse: Warehouse, sync_name: str, run_id: int) -> list[str]:
+    """Drop what a run made before it ended without committing; return warnings."""
+    return drop_tables(warehouse, sync_name, [(kind, run_id) for kind in RUN_TABLES])
+
+
+def drop_tables(
+    warehouse: Warehouse, sync_name: str, tables: Sequence[tuple[str, int]]
+) -> list[str]:
+    """Drop tables of runs, given by kind and run; return what could not be dropped."""
+    warnings = []
+    for kind, run_id in tables:
         name = run_table_name(kind, sync_name, run_id)
         try:
             with warehouse.transaction() as tx:
@@ -189,10 +201,12 @@ def retain(
 def _old_runs(
     tx: Transaction, sync_name: str, committed_run: int, keep: int
 ) -> list[tuple[str, int]]:
-    old = []
-    for kind in RUN_TABLES:
-        runs = tx.runs_with_tables(kind, sync_name)
-        kept = {run for run in runs if run <= committed_run}
-        kept = set(sorted(kept, reverse=True)[:keep]) | {committed_run}
-        old += [(kind, run) for run in runs if run not in kept]
-    return old
+    # Only a committed run has outcomes: a snapshot without them is what a killed planning left.
+    committed = [run for run in tx.runs_with_tables("outcomes", sync_name) if run <= committed_run]
+    kept = {*committed[:keep], committed_run}
+    return [
+        (kind, run)
+        for kind in RUN_TABLES
+        for run in tx.runs_with_tables(kind, sync_name)
+        if run not in kept
+    ]

@@ -101,10 +101,11 @@ def visible(text: str) -> str:
     )
 
 
-def aligned(rows: Iterable[Sequence[object]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[object]]) -> list[str]:
     """Return rows as lines of equally wide columns; numbers stand on the right."""
     shown = [[_cell(value) for value in row] for row in rows]
-    numeric = [isinstance(value, int) for value in _last(rows)]
+    # The first row may be the heads.
+    numeric = [isinstance(value, int) for value in rows[-1]]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = []
     for row in shown:
@@ -121,13 +122,6 @@ def moment(value: Any) -> str | None:  # noqa: ANN401 - a datetime of a driver, 
     if value is None:
         return None
     return f"{value.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
-
-
-def _last(rows: Iterable[Sequence[object]]) -> Sequence[object]:
-    found: Sequence[object] = ()
-    for row in rows:
-        found = row
-    return found
 
 
 def _cell(value: object) -> str:

@@ -185,6 +185,5 @@ def _finish(session: Session, reports: Sequence[RunReport], stop: Stop) -> int:
         texts = [f"{count} {status.replace('_', ' ')}" for status, count in counts.items()]
         session.output.say(f"{len(reports)} syncs: {', '.join(texts)}", "bold")
     return worst(
-        stop.exit_code if report.status == "interrupted" else report.exit_code
-        for report in reports
+        stop.exit_code if report.status == "interrupted" else report.exit_code for report in reports
     )

@@ -74,9 +74,7 @@ class _SyncStatus:
         return [self.sync, state, number, since, self.failed_records_open, tick]
 
 
-def status(
-    ctx: typer.Context, *, config: ConfigOption = None, as_json: JsonOption = False
-) -> int:
+def status(ctx: typer.Context, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """Show the last and the next run of each sync."""
     from reverse_etl.clock import SystemClock  # noqa: PLC0415 - as what reads the warehouse
     from reverse_etl.report import worst  # noqa: PLC0415 - loads pydantic
@@ -262,9 +260,7 @@ def _failed_rows(tx: Transaction, sync_name: str, limit: int) -> list[dict[str, 
     return [_document(row, leave_out=("alias", "unidentified")) for row in rows]
 
 
-def _failure(
-    sync: SyncConfig, row: dict[str, Any], next_tick: datetime | None
-) -> dict[str, Any]:
+def _failure(sync: SyncConfig, row: dict[str, Any], next_tick: datetime | None) -> dict[str, Any]:
     again = _is_tried_again(sync, row["error_code"], retryable=row["retryable"])
     when = moment(next_tick) if again else None
     return {**row, "tried_again": again, "next_try_at": when}

@@ -7,7 +7,6 @@ and writes columns as Arrow.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -44,10 +43,13 @@ class Warehouse(ABC):
         sql: How this engine spells expressions.
         tables: Our control tables in its schema.
         lock_proves_lease: Whether opening it for writing proves that no other process runs.
+        deletes_rewrite_new_tables: Whether a delete from a table that the same transaction made
+            costs as much as making it.
     """
 
     sql: Sql
     lock_proves_lease = False
+    deletes_rewrite_new_tables = False
 
     def __init__(self, url: str, schema: str, clock: Clock) -> None:
         """Remember where it is; nothing is contacted yet."""
@@ -123,10 +125,13 @@ class Warehouse(ABC):
         del error
         return None
 
-    def plain_reason(self, error: DBAPIError) -> str:
-        """Return the driver's message on one line, without the values it may quote."""
-        lines = [line for line in str(error.orig).splitlines() if line.strip()]
-        return lines[0] if lines else type(error.orig).__name__
+    @abstractmethod
+    def plain_reason(self, error: BaseException | None) -> str:
+        """Return the driver's message on one line, never with a value of a row in it.
+
+        Many messages about data quote them, so a dialect repeats only what it knows to speak of
+        the statement, and of the others their kind.
+        """
 
     def source_query(self, query: str | None, table: str | None, relation: str | None) -> str:
         """Return the one SELECT of a source given as a query, a table or a dbt relation.
@@ -137,8 +142,7 @@ class Warehouse(ABC):
         if query is not None:
             return single_statement(query, self.sql.tokenizer)
         if table is not None:
-            quote = self.engine.dialect.identifier_preparer.quote_identifier
-            relation = ".".join(quote(part) for part in table.split("."))
+            relation = quoted(*table.split("."))
         return f"SELECT * FROM {relation}"  # noqa: S608 - quoted, or dbt's own
 
     # --- transactions ----------------------------------------------------------------------
@@ -159,11 +163,12 @@ class Warehouse(ABC):
             WarehouseError: The engine refused a statement; the text has no values in it.
         """
         try:
-            with self.engine.connect() as connection, connection.begin() as begun:
+            # Closing a connection rolls back what was not committed.
+            with self.engine.connect() as connection:
                 tx = Transaction(self, connection)
                 yield tx
-                if tx.abandoned:
-                    begun.rollback()
+                if not tx.abandoned:
+                    connection.commit()
         except SQLAlchemyError as error:
             raise self.explained(error) from None
 
@@ -171,7 +176,7 @@ class Warehouse(ABC):
         """Turn an error of SQLAlchemy into one for the user, without row values."""
         if not isinstance(error, DBAPIError):
             return WarehouseError(f"the warehouse failed: {type(error).__name__}")
-        reason = masked(self.plain_reason(error))
+        reason = self.plain_reason(error.orig)
         grants = self.missing_rights(error)
         if grants is not None:
             return RightsError(f"the warehouse refused: {reason}. Ask its owner for:\n{grants}")
@@ -236,6 +241,18 @@ class Warehouse(ABC):
             RightsError: Something is missing and may not be created; names the GRANTs.
             WarehouseError: The tables were made by another version.
         """
+        try:
+            version = self._create_missing()
+        except WarehouseError:
+            version = self._create_missing()  # another process made them in the same moment
+        if version != SCHEMA_VERSION:
+            raise WarehouseError(
+                f"the tables in schema {self.schema} have version {version}, this program needs "
+                f"{SCHEMA_VERSION}. Use the program that made them, or another schema.",
+            )
+
+    def _create_missing(self) -> int | None:
+        """Create what is missing; return the version of the tables."""
         with self.transaction() as tx:
             connection = tx.connection
             inspector = sa.inspect(connection)
@@ -246,12 +263,10 @@ class Warehouse(ABC):
                 self.tables.metadata.create_all(connection)
                 self.index_control_tables(connection)
                 connection.execute(self.tables.version.insert().values(version=SCHEMA_VERSION))
-            version = connection.execute(sa.select(self.tables.version.c.version)).scalar()
-        if version != SCHEMA_VERSION:
-            raise WarehouseError(
-                f"the tables in schema {self.schema} have version {version}, this program needs "
-                f"{SCHEMA_VERSION}. Use the program that made them, or another schema.",
-            )
+            version: int | None = connection.execute(
+                sa.select(self.tables.version.c.version)
+            ).scalar()
+        return version
 
 
 class Transaction:
@@ -317,6 +332,15 @@ class Transaction:
             sa.schema.CreateView(chosen, name, schema=schema, or_replace=same),
         )
 
+    def commit_new_table(self) -> None:
+        """Commit so far, where a delete from the table just made would else be dear.
+
+        What is committed early belongs to no committed run yet: whoever ends the run without
+        committing it drops the run's tables.
+        """
+        if self.warehouse.deletes_rewrite_new_tables:
+            self.connection.commit()
+
     def abandon(self) -> None:
         """Let nothing of this transaction take effect, without an error."""
         self.abandoned = True
@@ -332,7 +356,10 @@ class Transaction:
 
     def upload(self, table: TableClause, columns: Mapping[str, Sequence[Any]]) -> None:
         """Append columns to a table in bulk."""
-        self.warehouse.upload(self.connection, table, columns)
+        try:
+            self.warehouse.upload(self.connection, table, columns)
+        except self.connection.dialect.loaded_dbapi.Error as error:
+            raise DBAPIError(f"upload to {table.name}", None, error, hide_parameters=True) from None
 
     def now(self) -> datetime:
         """Read the warehouse's clock, in UTC, without time zone."""
@@ -399,14 +426,12 @@ class Transaction:
 _READ_AS = {Kind.JSON: "json", Kind.DECIMAL: "number"}
 
 
-def masked(reason: str) -> str:
-    """Hide what a message quotes when it is a value: conversion errors repeat the data."""
-    data_error = re.search(r"convert|cast|invalid input|out of range|Key \(", reason, re.IGNORECASE)
-    if not data_error:
-        return reason
-    return re.sub(r"'[^']*'|\"[^\"]*\"|=\([^)]*\)", "'…'", reason)
+def quoted(*names: str | None) -> str:
+    """Return a dotted name for text that goes to the driver as it is; None parts are left out."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names if name is not None)
 
 
 def _quoted(connection: Connection, schema: str | None, name: str) -> str:
+    """Return a dotted name for text that SQLAlchemy hands to the driver, percent signs doubled."""
     quote = connection.dialect.identifier_preparer.quote_identifier
     return f"{quote(schema)}.{quote(name)}" if schema else quote(name)

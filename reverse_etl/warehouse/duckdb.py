@@ -10,10 +10,11 @@ import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import registry
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from reverse_etl.errors import Busy, WarehouseError
-from reverse_etl.warehouse.base import Warehouse
+from reverse_etl.errors import Busy, SourceError, WarehouseError
+from reverse_etl.warehouse.base import Warehouse, quoted
 from reverse_etl.warehouse.duckdb_dialect import DuckDBConnection
 from reverse_etl.warehouse.shape import Kind, SourceColumn
 from reverse_etl.warehouse.sql import Comparison, Expression, Sql
@@ -22,13 +23,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection, Engine, FromClause, TableClause
-    from sqlalchemy.exc import DBAPIError
 
 registry.register("duckdb", "reverse_etl.warehouse.duckdb_dialect", "DuckDBDialect")
 
 # How long a run waits for a file that another process holds (design: 5 s), and how often it asks.
 FILE_WAIT_SECONDS = 5.0
 FILE_POLL_SECONDS = 0.1
+
+# What DuckDB may hold in memory before it spills to disk, unless the URL names another value
+# (duckdb:///shop.duckdb?memory_limit=8GB). Its own default is most of the machine.
+MEMORY_LIMIT = "1GB"
+
+# Integers that Arrow does not have.
+_BEYOND_ARROW = ("hugeint", "uhugeint", "bignum")
 
 
 class DuckDBSql(Sql):
@@ -42,7 +49,8 @@ class DuckDBSql(Sql):
             ("tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger"),
             Kind.INTEGER,
         ),
-        **dict.fromkeys(("ubigint", "hugeint", "uhugeint"), Kind.INTEGER),
+        "ubigint": Kind.INTEGER,
+        **dict.fromkeys(_BEYOND_ARROW, Kind.DECIMAL),
         "decimal": Kind.DECIMAL,
         "float": Kind.FLOAT,
         "double": Kind.FLOAT,
@@ -63,11 +71,10 @@ class DuckDBSql(Sql):
         """Return the kind; a type that ends in brackets is a list of it."""
         return Kind.NESTED if type_name.endswith("]") else super().kind(type_name)
 
-    def stored(self, expression: Expression, column: SourceColumn) -> Expression:
-        """Keep 128-bit integers as decimals: Arrow has no such integer."""
-        if column.type_name.lower() in {"hugeint", "uhugeint"}:
-            return sa.cast(expression, sa.Numeric(38, 0))
-        return super().stored(expression, column)
+    def read(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Read as text what Arrow has no number for."""
+        beyond = column.type_name.lower() in _BEYOND_ARROW
+        return sa.cast(expression, sa.String) if beyond else expression
 
     def pairs(
         self,
@@ -117,6 +124,9 @@ class DuckDBWarehouse(Warehouse):
 
     sql = DuckDBSql()
     lock_proves_lease = True
+    # Measured with 4 million rows: committing the delete of a few cost 10 s of processor time,
+    # as much as writing the whole table; after a commit in between it costs nothing.
+    deletes_rewrite_new_tables = True
 
     def open(self, *, read_only: bool = False) -> None:
         """Open the file; wait up to 5 s for another process to let go of it.
@@ -129,12 +139,16 @@ class DuckDBWarehouse(Warehouse):
         waited = 0.0
         while True:
             try:
-                self._anchor = duckdb.connect(path, read_only=read_only)
+                settings: dict[str, Any] = dict(self.url.query)
+                self._anchor = duckdb.connect(path, read_only=read_only, config=settings)
+                if "memory_limit" not in settings:
+                    # Set, not configured: a process may open a file only with one configuration.
+                    self._anchor.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
                 self._reader = self._anchor.cursor()
                 break
             except duckdb.IOException as error:
                 holder = re.search(r"PID (\d+)", str(error))
-                if "lock" not in str(error):
+                if "Could not set lock" not in str(error):
                     raise WarehouseError(_cannot_open(path, error)) from None
                 if waited >= FILE_WAIT_SECONDS:
                     who = f"process {holder[1]}" if holder else "another process"
@@ -168,6 +182,13 @@ class DuckDBWarehouse(Warehouse):
 
     def describe(self, connection: Connection, query: str) -> list[tuple[str, str]]:
         """Bind the query and return its columns."""
+        # Asked of the engine's own parser: the driver executes all statements of a text.
+        try:
+            statements = duckdb.extract_statements(query)
+        except duckdb.Error as error:
+            raise DBAPIError(query, None, error, hide_parameters=True) from None
+        if len(statements) != 1:
+            raise SourceError("the query holds a second statement: nothing was executed.")
         rows = connection.exec_driver_sql(f"DESCRIBE {query}").all()
         return [(row[0], row[1]) for row in rows]
 
@@ -176,7 +197,7 @@ class DuckDBWarehouse(Warehouse):
         try:
             return self._reader.sql(statement).to_arrow_table()
         except duckdb.Error as error:
-            raise WarehouseError(f"the warehouse failed: {_first_line(error)}") from None
+            raise WarehouseError(f"the warehouse failed: {self.plain_reason(error)}") from None
 
     def upload(
         self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
@@ -185,8 +206,8 @@ class DuckDBWarehouse(Warehouse):
         native = _native(connection)
         native.register("uploaded", pa.table(dict(columns)))
         try:
-            names = ", ".join(f'"{name}"' for name in columns)
-            place = f'"{table.schema}"."{table.name}"'
+            names = ", ".join(quoted(name) for name in columns)
+            place = quoted(table.schema, table.name)
             native.execute(f"INSERT INTO {place} ({names}) SELECT {names} FROM uploaded")  # noqa: S608
         finally:
             native.unregister("uploaded")
@@ -200,10 +221,34 @@ class DuckDBWarehouse(Warehouse):
         later = self.clock.now() + timedelta(seconds=seconds)
         return sa.literal(later.replace(tzinfo=None), sa.DateTime)
 
-    def plain_reason(self, error: DBAPIError) -> str:
-        """Return DuckDB's message without its picture of the statement."""
-        text = str(error.orig).partition("\n\nLINE ")[0]
-        return " ".join(text.split())
+    def plain_reason(self, error: BaseException | None) -> str:
+        """Return DuckDB's message without its picture of the statement, or its kind."""
+        text = " ".join(str(error).partition("\n\nLINE ")[0].split())
+        if isinstance(error, _ABOUT_STATEMENTS):
+            return text
+        kind, colon, _ = text.partition(":")
+        kind = kind if colon and isinstance(error, duckdb.Error) else type(error).__name__
+        # The end of a conversion error names the type and the column, never the value.
+        known = isinstance(error, duckdb.ConversionException) and _CONVERTED.search(text)
+        where = "".join(part or "" for part in known.groups()) if known else ""
+        return f"{kind}{where} (the rest is hidden, as it may quote a row)"
+
+
+# Messages of these speak of the statement, the file or the machine; the others may quote rows.
+_ABOUT_STATEMENTS = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ConnectionException,
+    duckdb.DependencyException,
+    duckdb.InterruptException,
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.ParserException,
+    duckdb.PermissionException,
+    duckdb.SyntaxException,
+    duckdb.TransactionException,
+)
+_CONVERTED = re.compile(r"( to [A-Z][A-Z0-9]*)?( when casting from source column \w+)?$")
 
 
 def _native(connection: Connection) -> duckdb.DuckDBPyConnection:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.sql.elements import BinaryExpression
 
+# Of this database, not of an attached one; names are equal whatever their case.
+_HERE = "table_catalog = current_database() AND lower(table_schema) = lower(?)"
+
 _COUNTED = ("insert", "update", "delete", "create", "copy")
 
 
@@ -226,15 +229,18 @@ class DuckDBDialect(PGDialect):
     ) -> bool:
         """Return whether a table or view exists."""
         statement = (
-            "SELECT count(*) FROM information_schema.tables "
-            "WHERE table_name = ? AND table_schema = ?"
+            f"SELECT count(*) FROM information_schema.tables WHERE {_HERE} "  # noqa: S608
+            "AND lower(table_name) = lower(?)"
         )
-        values = (table_name, schema or "main")
+        values = (schema or "main", table_name)
         return bool(connection.exec_driver_sql(statement, values).scalar())
 
     def has_schema(self, connection: Connection, schema_name: str, **kw: Any) -> bool:  # type: ignore[override]  # noqa: ANN401, ARG002
         """Return whether a schema exists."""
-        statement = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = ?"
+        statement = (
+            "SELECT count(*) FROM information_schema.schemata "
+            "WHERE catalog_name = current_database() AND lower(schema_name) = lower(?)"
+        )
         return bool(connection.exec_driver_sql(statement, (schema_name,)).scalar())
 
     @reflection.cache
@@ -248,8 +254,8 @@ class DuckDBDialect(PGDialect):
 
     def _names(self, connection: Connection, schema: str | None, kind: str) -> list[str]:
         statement = (
-            "SELECT table_name FROM information_schema.tables "
-            "WHERE table_schema = ? AND table_type = ? ORDER BY 1"
+            f"SELECT table_name FROM information_schema.tables WHERE {_HERE} "  # noqa: S608
+            "AND table_type = ? ORDER BY 1"
         )
         return [row[0] for row in connection.exec_driver_sql(statement, (schema or "main", kind))]
 
@@ -283,11 +289,11 @@ class DuckDBDialect(PGDialect):
     ) -> list[Any]:
         """Describe the columns of a table."""
         statement = (
-            "SELECT column_name, data_type, is_nullable, column_default "
-            "FROM information_schema.columns "
-            "WHERE table_name = ? AND table_schema = ? ORDER BY ordinal_position"
+            "SELECT column_name, data_type, is_nullable, column_default "  # noqa: S608
+            f"FROM information_schema.columns WHERE {_HERE} "
+            "AND lower(table_name) = lower(?) ORDER BY ordinal_position"
         )
-        rows = connection.exec_driver_sql(statement, (table_name, schema or "main")).all()
+        rows = connection.exec_driver_sql(statement, (schema or "main", table_name)).all()
         return [
             {
                 "name": name,

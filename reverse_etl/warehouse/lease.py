@@ -12,9 +12,7 @@ import os
 import socket
 import threading
 import uuid
-from typing import TYPE_CHECKING, Self
-
-from sqlalchemy.exc import IntegrityError
+from typing import TYPE_CHECKING, Any, Self
 
 from reverse_etl.errors import Busy, LeaseLost, WarehouseError
 from reverse_etl.warehouse.statements import control
@@ -63,10 +61,10 @@ class Lease:
         started = self._clock.monotonic()
         try:
             self._know_sync()
-        except IntegrityError:
+        except WarehouseError:
             self._know_sync()  # another process wrote the row in the same moment
         with self._warehouse.transaction() as tx:
-            held = tx.rows(control.read_state(self._state, self._sync_name))[0]
+            held = self._row(tx)
             statement = control.take_lease(
                 self._state,
                 self._sync_name,
@@ -75,14 +73,19 @@ class Lease:
                 self._warehouse.after_now(self._seconds),
                 force=self._warehouse.lock_proves_lease and held.lease_owner != self._owner,
             )
-            if self._is_ours_alive(held.lease_owner) or tx.run(statement) != 1:
-                raise Busy(self._who(held.lease_owner, str(held.lease_expires_at)))
-            self.token = tx.rows(control.read_state(self._state, self._sync_name))[0].lease_token
+            taken = not self._is_ours_alive(held.lease_owner) and tx.run(statement) == 1
+            now = self._row(tx)  # read again: another process may have won in between
+            if not taken:
+                raise Busy(self._who(now.lease_owner, str(now.lease_expires_at)))
+            self.token = now.lease_token
         self._renewed_at = started
 
+    def _row(self, tx: Transaction) -> Any:  # noqa: ANN401 - a row of sync_state
+        return tx.rows(control.read_state(self._state, self._sync_name))[0]
+
     def _know_sync(self) -> None:
-        with self._warehouse.engine.begin() as connection:
-            connection.execute(control.know_sync(self._state, self._sync_name))
+        with self._warehouse.transaction() as tx:
+            tx.run(control.know_sync(self._state, self._sync_name))
 
     def _is_ours_alive(self, owner: str | None) -> bool:
         # This process gives its leases back, so one that is still there is in use, whatever the

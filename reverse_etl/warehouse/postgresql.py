@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from reverse_etl.errors import WarehouseError
-from reverse_etl.warehouse.base import Warehouse, masked
+from reverse_etl.warehouse.base import Warehouse, quoted
 from reverse_etl.warehouse.shape import Kind, SourceColumn
 from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
 
@@ -16,9 +18,18 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from sqlalchemy import Connection, Engine, TableClause
-    from sqlalchemy.exc import DBAPIError
 
 _NO_RIGHT = "42501"
+
+# Classes of SQLSTATE whose messages speak of the statement or the server, never of a row.
+# Source: PostgreSQL manual, appendix "Error Codes".
+_ABOUT_STATEMENTS = frozenset(
+    {"08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"},
+)
+_RAISED = "P0"
+
+# Of any language the server's messages may be in.
+_QUOTATION_MARK = re.compile(r"[\"'\u201c-\u201e\u00ab\u00bb\u2039\u203a\u300c\u300e]")
 _UTC_NOW = "clock_timestamp() AT TIME ZONE 'UTC'"
 
 
@@ -126,14 +137,15 @@ class PostgreSQLWarehouse(Warehouse):
         wrapped = f"SELECT * FROM (\n{query}\n) described LIMIT 0"  # noqa: S608 - the user's own
         try:
             with native.cursor() as cursor:
-                # Without parameters psycopg leaves percent signs alone.
-                cursor.execute(wrapped)
+                # Without parameters psycopg leaves percent signs alone; asked for binary it speaks
+                # the protocol in which the server takes one statement only.
+                cursor.execute(wrapped, binary=True)
                 found = [
                     (column.name, column.type_code, cursor.pgresult.fmod(n))
                     for n, column in enumerate(cursor.description or ())
                 ]
-        except native_error() as error:
-            raise sa.exc.ProgrammingError(wrapped, None, error, hide_parameters=True) from None
+        except connection.dialect.loaded_dbapi.Error as error:
+            raise DBAPIError(wrapped, None, error, hide_parameters=True) from None
         types = sa.text("SELECT format_type(:oid, :modifier)")
         return [
             (name, str(connection.execute(types, {"oid": oid, "modifier": modifier}).scalar()))
@@ -151,24 +163,25 @@ class PostgreSQLWarehouse(Warehouse):
                 cursor.execute(statement)
                 table: pa.Table = cursor.fetch_arrow_table()
         except Error as error:
-            reason = masked(str(error).splitlines()[0])
-            raise WarehouseError(f"the warehouse failed: {reason}") from None
+            raise WarehouseError(f"the warehouse failed: {self.plain_reason(error)}") from None
         return table
 
     def _connect_reader(self) -> Any:  # noqa: ANN401 - the driver's connection
         from adbc_driver_postgresql import dbapi  # noqa: PLC0415 - an optional driver
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - the same
 
-        plain = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return dbapi.connect(plain, autocommit=True)
+        # Not the URL: SQLAlchemy and libpq do not quote all characters of a password alike.
+        _, arguments = self.engine.dialect.create_connect_args(self.url)
+        arguments.pop("context", None)  # psycopg's own
+        return dbapi.connect(make_conninfo(**arguments), autocommit=True)
 
     def upload(
         self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
     ) -> None:
         """COPY the columns in, inside the transaction."""
         native: Any = connection.connection.driver_connection
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        names = ", ".join(quote(name) for name in columns)
-        place = f"{quote(table.schema or '')}.{quote(table.name)}"
+        names = ", ".join(quoted(name) for name in columns)
+        place = quoted(table.schema, table.name)
         with native.cursor() as cursor, cursor.copy(f"COPY {place} ({names}) FROM STDIN") as copy:
             for row in zip(*columns.values(), strict=True):
                 copy.write_row(row)
@@ -210,8 +223,8 @@ class PostgreSQLWarehouse(Warehouse):
         """Name the statements an owner runs to let this role in."""
         if getattr(error.orig, "sqlstate", None) != _NO_RIGHT:
             return None
-        role, database = f'"{self.url.username}"', f'"{self.url.database}"'
-        schema = f'"{self.schema}"'
+        role, database = quoted(self.url.username or "…"), quoted(self.url.database or "…")
+        schema = quoted(self.schema)
         return "\n".join(
             [
                 f"  CREATE SCHEMA IF NOT EXISTS {schema};",
@@ -224,14 +237,14 @@ class PostgreSQLWarehouse(Warehouse):
             ],
         )
 
-    def plain_reason(self, error: DBAPIError) -> str:
-        """Return the first line of the server's message: its DETAIL repeats values."""
-        primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)
-        return str(primary) if primary else super().plain_reason(error)
-
-
-def native_error() -> type[Exception]:
-    """Return the base class of the driver's errors."""
-    import psycopg  # noqa: PLC0415 - an optional driver
-
-    return psycopg.Error
+    def plain_reason(self, error: BaseException | None) -> str:
+        """Return the server's message without its DETAIL, and without what it quotes of a row."""
+        primary = getattr(getattr(error, "diag", None), "message_primary", None)
+        text = str(primary or error or type(error).__name__).strip()
+        state = getattr(error, "sqlstate", None)
+        if not state or state[:2] in _ABOUT_STATEMENTS:
+            return text.splitlines()[0]
+        if state.startswith(_RAISED):
+            return f"a function raised an exception (SQLSTATE {state})"
+        shown = re.sub(r"\d+", "…", _QUOTATION_MARK.split(text)[0].rstrip())
+        return f"{shown} (SQLSTATE {state}; the rest is hidden, as it may quote a row)"

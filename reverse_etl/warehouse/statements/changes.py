@@ -157,14 +157,17 @@ class ChangesStatements:
     def plan(self) -> Chosen:
         """Every change, numbered in the order of sending."""
         changes = self._changes().subquery("planned")
-        order = [changes.c["_phase"], changes.c["_operation"]]
+        # A first load is all inserts: numbering it as it comes spares a sort of the whole table.
+        order = [changes.c["_phase"], changes.c["_operation"]] if not self._is_first else None
         seq = cast(func.row_number().over(order_by=order), BigInteger)
         return select(seq.label("_seq"), *changes.c)
 
+    @property
+    def _is_first(self) -> bool:
+        return self.previous is None and self.pending is None
+
     def _changes(self) -> Chosen:
-        if self.previous is None and self.pending is None:
-            return self._first_load()
-        return self._difference()
+        return self._first_load() if self._is_first else self._difference()
 
     def _first_load(self) -> Chosen:
         now = self.now

@@ -41,7 +41,7 @@ def know_sync(state: Table, sync_name: str) -> Insert:
     return insert(state).from_select(["sync_name", "lease_token", "last_run_id"], row)
 
 
-def take_lease(
+def take_lease(  # noqa: PLR0913 - the row, the new holder, and the two times it is about
     state: Table, sync_name: str, owner: str, now: Expression, until: Expression, *, force: bool
 ) -> Update:
     """Take the lease when it is free or expired (or ``force``, where a lock proves it dead)."""
@@ -107,7 +107,7 @@ def keep_target(
     return _mine(state, sync_name, token).values(values)
 
 
-def advance(
+def advance(  # noqa: PLR0913 - the row, and the three facts that become durable
     state: Table, sync_name: str, token: int, *, position: int, send_limit: int, requests_sent: int
 ) -> Update:
     """Confirm everything up to the position, and allow sending up to the limit."""

@@ -1,0 +1,272 @@
+"""Histories: what the source said round by round, and what went wrong; seeded, plain values.
+
+A history is data, so a failing one can be printed, made smaller piece by piece, and played again.
+Faults are tied to the number of a request or step within its round, never to chance at play time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+ProjectType = Literal["email", "user_id", "hybrid"]
+HybridSend = Literal["both", "identity"]
+Mode = Literal["mirror", "upsert"]
+
+MAPPINGS: dict[str, dict[str, str]] = {
+    "plan": {"plan": "plan"},
+    "both": {"plan": "plan", "tier": "tier"},
+    "moved": {"plan": "tier"},
+    "none": {},
+}
+"""Name of a mapping to its fields, destination field to column."""
+
+UPSERT_BUCKETS = ("invalid", "notFound", "invalidData", "conflict", "forgotten")
+
+FAULTS = (
+    *("unauthorized", "named_index", "too_many", "error_before", "error_after"),
+    *("lost_before", "lost_after", "never_left", "garbage_before", "garbage_after", "lying_counts"),
+    *(f"bucket_{name}" for name in UPSERT_BUCKETS),
+)
+"""What may happen to a request; ``before`` and ``after`` say whether it was applied."""
+
+EMAILS = (
+    *("a@x.test", "b@x.test", "c@x.test", "d@x.test", "e@x.test", "f@x.test"),
+    *(" A@x.test", "B@X.TEST ", "c@X.test", "nope", "", "d..d@x.test", None),
+)
+USER_IDS = ("u1", "u2", "u3", "u4", "u5", "U2", "u1", "u2", " u1", "", "u" * 53, None, None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the source; any value may be NULL."""
+
+    id: int | None
+    email: str | None
+    user_id: str | None
+    plan: int | None
+    tier: str | None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to the requests ``first`` … ``first + count - 1`` of a round."""
+
+    first: int
+    count: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Round:
+    """One run, and the world it runs in.
+
+    Attributes:
+        rows: What the query says.
+        mode: Of the sync.
+        mapping: Key of :data:`MAPPINGS`.
+        retry: ``retry_failed_records``.
+        retry_seconds: Of the account.
+        max_delete_percent: The brake.
+        full: ``--full``.
+        allow_deletes: ``--allow-deletes``.
+        stop_after: Requests after which the run is told to stop, or None.
+        faults: What happens to single requests.
+        poison: Identifiers whose presence makes the API refuse a whole request.
+        killed_at: Step at which the process dies, or None.
+        failed_at: Statement or commit that the warehouse fails, or None.
+    """
+
+    rows: tuple[Row, ...]
+    mode: Mode = "mirror"
+    mapping: str = "plan"
+    retry: bool = True
+    retry_seconds: float = 0
+    max_delete_percent: float = 100
+    full: bool = False
+    allow_deletes: bool = False
+    stop_after: int | None = None
+    faults: tuple[Fault, ...] = ()
+    poison: tuple[str, ...] = ()
+    killed_at: int | None = None
+    failed_at: int | None = None
+
+    def calm(self) -> Round:
+        """Return the same world without faults, and with the brake let pass."""
+        return Round(
+            rows=self.rows,
+            mode=self.mode,
+            mapping=self.mapping,
+            retry=self.retry,
+            max_delete_percent=self.max_delete_percent,
+            allow_deletes=True,
+        )
+
+
+@dataclass(frozen=True)
+class History:
+    """Several rounds of one sync.
+
+    Attributes:
+        seed: Also decides what the faults leave open (whom, in which order).
+        project_type: Of the account.
+        hybrid_send: Of a hybrid account.
+        by_name: Whether the list is named in the config, and so looked up or made.
+        rounds: In order; afterwards the last one is repeated without faults.
+    """
+
+    seed: int
+    project_type: ProjectType
+    hybrid_send: HybridSend
+    by_name: bool
+    rounds: tuple[Round, ...]
+
+    def text(self) -> str:
+        """Return the history for a person: only what differs from the usual."""
+        head = f"seed {self.seed}: {self.project_type}"
+        head += f" ({self.hybrid_send})" if self.project_type == "hybrid" else ""
+        head += ", list by name" if self.by_name else ""
+        return "\n".join([head, *(_described(n, r) for n, r in enumerate(self.rounds, 1))])
+
+
+def _described(number: int, played: Round) -> str:
+    usual = Round(())
+    said = [
+        f"{f.name}={getattr(played, f.name)!r}"
+        for f in fields(Round)
+        if f.name != "rows" and getattr(played, f.name) != getattr(usual, f.name)
+    ]
+    rows = [f"    {(r.id, r.email, r.user_id, r.plan, r.tier)}" for r in played.rows]
+    return "\n".join([f"  round {number}: {' '.join(said)}".rstrip(), *rows])
+
+
+# --- making one ----------------------------------------------------------------------------
+
+
+def generate(seed: int) -> History:
+    """Return the history of a seed."""
+    rng = random.Random(seed)
+    rounds: list[Round] = []
+    for _ in range(rng.randint(2, 6)):
+        rounds.append(_round(rng, rounds[-1] if rounds else None))
+    project_type: ProjectType = rng.choice(("email", "email", "user_id", "hybrid", "hybrid"))
+    hybrid_send: HybridSend = rng.choice(("both", "identity"))
+    return History(seed, project_type, hybrid_send, rng.random() < 0.5, tuple(rounds))
+
+
+def _round(rng: random.Random, before: Round | None) -> Round:
+    rows = _rows(rng, before.rows if before else ())
+    mode: Mode = before.mode if before else rng.choice(("mirror", "mirror", "mirror", "upsert"))
+    if rng.random() < 0.12:
+        mode = "mirror" if mode == "upsert" else "upsert"
+    mapping = before.mapping if before else "plan"
+    if rng.random() < 0.15:
+        mapping = rng.choice(tuple(MAPPINGS))
+    keeps = before is not None and rng.random() < 0.8
+    return Round(
+        rows=rows,
+        mode=mode,
+        mapping=mapping,
+        retry=before.retry if before and keeps else rng.random() < 0.7,
+        retry_seconds=rng.choice((0, 0, 3)),
+        max_delete_percent=rng.choice((100, 100, 100, 50)),
+        full=rng.random() < 0.1,
+        allow_deletes=rng.random() < 0.1,
+        stop_after=rng.randint(0, 4) if rng.random() < 0.1 else None,
+        faults=tuple(_faults(rng)),
+        poison=_poison(rng),
+        killed_at=rng.randint(1, 50) if rng.random() < 0.35 else None,
+        failed_at=rng.randint(1, 120) if rng.random() < 0.12 else None,
+    )
+
+
+def _rows(rng: random.Random, before: tuple[Row, ...]) -> tuple[Row, ...]:
+    draw = rng.random()
+    if before and draw < 0.1:
+        return before
+    if before and draw < 0.6:
+        return _edited(rng, before)
+    return tuple(_row(rng) for _ in range(rng.choice((0, 1, 2, 3, 5, 7, 9, 9))))
+
+
+def _edited(rng: random.Random, before: tuple[Row, ...]) -> tuple[Row, ...]:
+    rows = list(before)
+    for _ in range(rng.randint(1, 3)):
+        n = rng.randrange(len(rows)) if rows else 0
+        draw = rng.random()
+        if draw < 0.3 or not rows:
+            rows.append(_row(rng))
+        elif draw < 0.55:
+            rows.pop(n)
+        elif draw < 0.8:
+            rows[n] = replace(rows[n], plan=rng.choice((1, 2, None)), tier=rng.choice(("s", "t")))
+        else:
+            rows[n] = replace(rows[n], email=rng.choice(EMAILS), user_id=rng.choice(USER_IDS))
+    return tuple(rows)
+
+
+def _row(rng: random.Random) -> Row:
+    return Row(
+        id=rng.choice((1, 2, 3, 4, 5, 1, 2, 3, 4, 5, None)),
+        email=rng.choice(EMAILS),
+        user_id=rng.choice(USER_IDS),
+        plan=rng.choice((1, 2, 3, None)),
+        tier=rng.choice(("s", "t", None)),
+    )
+
+
+def _faults(rng: random.Random) -> Iterator[Fault]:
+    for _ in range(rng.choice((0, 1, 1, 2, 3, 4))):
+        yield Fault(rng.choice((1, 2, 2, 3, 3, 4, 5)), rng.choice((1, 1, 1, 2, 4)), rng.choice(FAULTS))
+
+
+def _poison(rng: random.Random) -> tuple[str, ...]:
+    if rng.random() < 0.8:
+        return ()
+    return (rng.choice((*EMAILS[:4], *USER_IDS[:4])) or "",)
+
+
+# --- making one smaller --------------------------------------------------------------------
+
+
+def smaller(history: History) -> Iterator[History]:
+    """Yield histories that are a little simpler, the boldest simplifications first."""
+    rounds = history.rounds
+    for n in range(len(rounds)):
+        yield replace(history, rounds=rounds[:n] + rounds[n + 1 :])
+    if history.by_name:
+        yield replace(history, by_name=False)
+    for n, played in enumerate(rounds):
+        for simpler in _simpler(played):
+            yield replace(history, rounds=(*rounds[:n], simpler, *rounds[n + 1 :]))
+
+
+def _simpler(played: Round) -> Iterator[Round]:
+    usual = Round(())
+    for each in fields(Round):
+        if each.name == "rows":
+            continue
+        plain = getattr(usual, each.name)
+        if getattr(played, each.name) != plain:
+            yield replace(played, **{each.name: plain})
+    for n in range(len(played.faults)):
+        yield replace(played, faults=played.faults[:n] + played.faults[n + 1 :])
+    for n, fault in enumerate(played.faults):
+        if fault.count > 1:
+            less = replace(fault, count=1)
+            yield replace(played, faults=(*played.faults[:n], less, *played.faults[n + 1 :]))
+    for n, row in enumerate(played.rows):
+        without = played.rows[:n] + played.rows[n + 1 :]
+        yield replace(played, rows=without)
+        for plain_row in _plainer(row):
+            yield replace(played, rows=(*played.rows[:n], plain_row, *played.rows[n + 1 :]))
+
+
+def _plainer(row: Row) -> Iterator[Row]:
+    for name, value in (("plan", 1), ("tier", "s"), ("user_id", None), ("email", None)):
+        if getattr(row, name) != value:
+            yield replace(row, **{name: value})
+    if row.email and row.email != row.email.strip().lower():
+        yield replace(row, email=row.email.strip().lower())

@@ -1,0 +1,74 @@
+"""Seeded histories of the whole engine; see reverse_etl/testing/simulation.py."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from reverse_etl.testing.histories import generate
+from reverse_etl.testing.simulation import Place, Played, complaint, duckdb_place, violation
+
+DUCKDB_SEEDS = range(1, 31)
+POSTGRES_SEEDS = range(1_001, 1_021)
+
+# What the seeds must have met, or they prove nothing. One seed more or less changes the numbers.
+MUST_HAPPEN = {
+    "plans not empty": 60,
+    "planned insert": 100,
+    "planned update": 40,
+    "planned delete": 30,
+    "killed before commit": 3,
+    "killed after commit": 3,
+    "failed statement": 1,
+    "fault lost_after": 1,
+    "fault unauthorized": 1,
+    "fault poison": 1,
+    "status interrupted": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def duckdb() -> Iterator[Place]:
+    with duckdb_place() as place:
+        yield place
+
+
+@pytest.fixture
+def postgres(postgres_url: str) -> Iterator[Place]:
+    with Place(postgres_url) as place:
+        yield place
+
+
+def _play(seeds: range, place: Place) -> Counter[str]:
+    coverage: Counter[str] = Counter()
+    complaints = []
+    for seed in seeds:
+        history, played = generate(seed), Played()
+        error = violation(history, place, played)
+        if error is not None:
+            complaints.append(complaint(history, error))
+        coverage.update(played.coverage)
+    assert not complaints, "\n\n".join(complaints)
+    return coverage
+
+
+def test_promises_hold_on_duckdb(duckdb: Place) -> None:
+    coverage = _play(DUCKDB_SEEDS, duckdb)
+    rare = {what: coverage[what] for what, least in MUST_HAPPEN.items() if coverage[what] < least}
+    assert not rare
+
+
+def test_promises_hold_on_postgresql(postgres: Place) -> None:
+    coverage = _play(POSTGRES_SEEDS, postgres)
+    assert coverage["plans not empty"] > 30
+    assert coverage["killed before commit"] + coverage["killed after commit"] > 3
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_same_seed_gives_the_same_trace(duckdb: Place, seed: int) -> None:
+    first, second = Played(), Played()
+    assert violation(generate(seed), duckdb, first) == violation(generate(seed), duckdb, second)
+    assert first.trace
+    assert first.digest() == second.digest()
