@@ -19,7 +19,7 @@ from reverse_etl.connector import (
     FieldMapping,
     Problem,
 )
-from reverse_etl.errors import ConfigError
+from reverse_etl.errors import NotYet
 
 __all__ = ["IterableConnector"]
 
@@ -54,13 +54,14 @@ class IterableConnector(Connector):
         """Return the object a sync writes to; imports pyarrow.
 
         Raises:
-            ConfigError: The object is not part of this version, or a constant cannot be sent.
+            NotYet: The object is not part of this version.
+            ConfigError: A constant cannot be sent.
         """
         del mode
         chosen = _settings(settings)
         if isinstance(chosen, UserSettings):
-            raise ConfigError(
-                ["object: user: profiles are not part of this version yet; use object: list"]
+            raise NotYet(
+                ["object: user: profiles are not part of this version yet; use object: list"],
             )
         from connectors.iterable.list_object import ListObject  # noqa: PLC0415 - loads pyarrow
 

@@ -7,7 +7,7 @@ import json
 import typer  # noqa: TC002 - typer reads the annotations
 
 from reverse_etl.cli.session import ConfigOption, JsonOption, session_of
-from reverse_etl.cli.usable import refuse_unusable
+from reverse_etl.cli.usable import find_unusable
 from reverse_etl.errors import ConfigError
 
 
@@ -18,9 +18,15 @@ def validate(
     session = session_of(ctx, config, as_json=as_json)
     loaded = session.load()
     names = list(loaded.syncs)
-    refuse_unusable(loaded, names)
+    problems, not_yet = find_unusable(loaded, names)
+    if problems:
+        raise ConfigError(problems)
+    for problem in not_yet:
+        session.output.note(f"warning: {problem}")
     session.output.say(f"config ok: {len(names)} sync{'' if len(names) == 1 else 's'}", "green")
-    session.output.document({"syncs": names, "problems": [], "warnings": loaded.warnings})
+    session.output.document(
+        {"syncs": names, "problems": [], "warnings": [*loaded.warnings, *not_yet]}
+    )
     return 0
 
 

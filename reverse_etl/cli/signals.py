@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FIRST_SIGNAL_CODE = 128
+_SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Stop:
@@ -74,6 +75,8 @@ class Stop:
 
 
 def _leave(number: int, reason: str) -> None:
+    if os.isatty(2):
+        os.write(2, _SHOW_CURSOR)  # a progress bar hides it
     _say(f"{reason}: the next run settles what this one leaves behind")
     os._exit(_FIRST_SIGNAL_CODE + number)
 

@@ -251,9 +251,7 @@ class Service:
         data = {"successCount": success, "failCount": failed, "failedUpdates": buckets}
         return _json(200, data)
 
-    def _one(
-        self, path: str, person: dict[str, Any], bucket: str | None
-    ) -> tuple[str, str] | None:
+    def _one(self, path: str, person: dict[str, Any], bucket: str | None) -> tuple[str, str] | None:
         """Apply one entry; return the list of failures it goes to and the name it has there."""
         plural, value = names_of(person)
         if path == "/api/lists/subscribe":

@@ -219,7 +219,9 @@ def _row(rng: random.Random) -> Row:
 
 def _faults(rng: random.Random) -> Iterator[Fault]:
     for _ in range(rng.choice((0, 1, 1, 2, 3, 4))):
-        yield Fault(rng.choice((1, 2, 2, 3, 3, 4, 5)), rng.choice((1, 1, 1, 2, 4)), rng.choice(FAULTS))
+        yield Fault(
+            rng.choice((1, 2, 2, 3, 3, 4, 5)), rng.choice((1, 1, 1, 2, 4)), rng.choice(FAULTS)
+        )
 
 
 def _poison(rng: random.Random) -> tuple[str, ...]:
@@ -265,8 +267,12 @@ def _simpler(played: Round) -> Iterator[Round]:
 
 
 def _plainer(row: Row) -> Iterator[Row]:
-    for name, value in (("plan", 1), ("tier", "s"), ("user_id", None), ("email", None)):
-        if getattr(row, name) != value:
-            yield replace(row, **{name: value})
+    plainer = (
+        replace(row, plan=1),
+        replace(row, tier="s"),
+        replace(row, user_id=None),
+        replace(row, email=None),
+    )
+    yield from (each for each in plainer if each != row)
     if row.email and row.email != row.email.strip().lower():
         yield replace(row, email=row.email.strip().lower())

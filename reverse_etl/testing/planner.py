@@ -284,4 +284,6 @@ class Planner:
         with self.warehouse.transaction() as tx:
             shape = shape_of(tx, self.sync(query, **sync), self.destination)
             take = SnapshotStatements(shape, self.warehouse.sql, nowhere, nowhere, nowhere).take()
-            return [tuple(row[:3]) for row in tx.rows(take)]
+            names = list(take.selected_columns)[:3]
+            chosen = take.with_only_columns(*names, maintain_column_froms=True)
+            return [tuple(row) for row in tx.rows(chosen)]

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import SecretStr
 
@@ -63,7 +63,7 @@ from reverse_etl.warehouse import warehouse_at
 from reverse_etl.warehouse.base import Transaction, Warehouse
 from reverse_etl.warehouse.duckdb import DuckDBWarehouse
 from reverse_etl.warehouse.lease import Lease
-from reverse_etl.warehouse.tables import RunTables, clause
+from reverse_etl.warehouse.tables import RunTables
 
 SYNC = "simulated"
 RECORDS_PER_REQUEST = 2
@@ -82,13 +82,13 @@ class Crash(BaseException):
     """The process is dead. No handler of the engine may live on."""
 
 
-class Violation(AssertionError):
+class BrokenPromiseError(AssertionError):
     """A promise of the contract that was not kept."""
 
 
 def _demand(kept: object, promise: str, *facts: object) -> None:
     if not kept:
-        raise Violation(": ".join([promise, *map(str, facts)]))
+        raise BrokenPromiseError(": ".join([promise, *map(str, facts)]))
 
 
 # --- dying and failing ---------------------------------------------------------------------
@@ -138,45 +138,38 @@ class Steps:
 def _hook_dialect(dialect: Any, now: Callable[[], Steps]) -> None:  # noqa: ANN401 - SQLAlchemy's
     """Let statements and commits fail, and the process die around a commit."""
     commit, rollback = dialect.do_commit, dialect.do_rollback
-    execute, execute_bare = dialect.do_execute, dialect.do_execute_no_params
 
-    def refuse() -> None:
-        raise dialect.dbapi.OperationalError("the simulated warehouse is unwell")
+    def perhaps_fail(name: str) -> None:
+        if now().fails(name):
+            raise dialect.dbapi.OperationalError("the simulated warehouse is unwell")
 
     def do_commit(connection: Any) -> None:  # noqa: ANN401
-        steps = now()
-        steps.step("before commit")
-        if steps.fails("before commit"):
-            refuse()
+        now().step("before commit")
+        perhaps_fail("before commit")
         commit(connection)
-        steps.step("after commit")
-        if steps.fails("after commit"):
-            refuse()
+        now().step("after commit")
+        perhaps_fail("after commit")
 
     def do_rollback(connection: Any) -> None:  # noqa: ANN401
         if not now().dead:
             rollback(connection)
 
-    def do_execute(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        if now().fails("statement"):
-            refuse()
-        execute(*args, **kwargs)
+    def failing(execute: Callable[..., None]) -> Callable[..., None]:
+        def do_execute(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+            perhaps_fail("statement")
+            execute(*args, **kwargs)
 
-    def do_execute_no_params(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        if now().fails("statement"):
-            refuse()
-        execute_bare(*args, **kwargs)
+        return do_execute
 
     dialect.do_commit, dialect.do_rollback = do_commit, do_rollback
-    dialect.do_execute, dialect.do_execute_no_params = do_execute, do_execute_no_params
+    for name in ("do_execute", "do_execute_no_params"):
+        setattr(dialect, name, failing(getattr(dialect, name)))
 
 
 class SimulatedRun(engine.Run):
     """A run of the real engine, as a process of its own, with a small window."""
 
-    def __init__(
-        self, config: Config, ports: Ports, options: engine.Options, place: Place
-    ) -> None:
+    def __init__(self, config: Config, ports: Ports, options: engine.Options, place: Place) -> None:
         """Bind the run; every run is another process, so it has another owner."""
         super().__init__(config, SYNC, options, ports)
         self._place = place
@@ -242,7 +235,7 @@ class Place:
         self._compiled: dict[Any, Any] = {}
         self._engine: Any = None
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> Self:
         """Open the warehouse."""
         self.warehouse.open()
         self._engine = self.warehouse.engine.execution_options(compiled_cache=self._compiled)
@@ -290,7 +283,7 @@ def play(history: History, place: Place, played: Played | None = None) -> Played
     """Play a history, check the promises after every round, then let the faults stop.
 
     Raises:
-        Violation: A promise was not kept.
+        BrokenPromiseError: A promise was not kept.
     """
     player = Player(history, place, played or Played())
     place.empty()
@@ -396,6 +389,9 @@ class Player:
             coverage["plans not empty"] += any(run.report.planned.values())
             if not any(run.report.planned.values()):
                 _demand(not run.sent, "a run with nothing planned makes no request", run.number)
+            if run.report.error_code in {"warehouse_error", "source_error"}:
+                blamed = run.round.failed_at
+                _demand(blamed, "the warehouse fails only when told", run.report.error)
             if run.report.status == "held":
                 _demand(not run.sent, "a held run sends nothing", run.number)
         coverage["requests"] += len(run.sent)
@@ -713,9 +709,7 @@ def _kept(books: _Books, run: _Run) -> set[str]:
     }
 
 
-def check_equal(
-    player: Player, calm: Round, run: _Run, failed: set[str], kept: set[str]
-) -> None:
+def check_equal(player: Player, calm: Round, run: _Run, failed: set[str], kept: set[str]) -> None:
     """The destination is equal to the valid identities of the query."""
     wanted, history = run.expected.people, player.history
     for identity, person in wanted.items():
@@ -817,9 +811,7 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if wrong else 0
 
 
-def _look_at(
-    seed: int, place: Place, chosen: argparse.Namespace, coverage: Counter[str]
-) -> bool:
+def _look_at(seed: int, place: Place, chosen: argparse.Namespace, coverage: Counter[str]) -> bool:
     """Play a seed and say what went wrong; return whether anything did."""
     history, played = generate(seed), Played()
     error = violation(history, place, played)

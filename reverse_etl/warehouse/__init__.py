@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from reverse_etl.errors import ConfigError
+from reverse_etl.errors import ConfigError, NotYet
 
 if TYPE_CHECKING:
     from reverse_etl.clock import Clock
@@ -48,7 +48,7 @@ def warehouse_of(config: Config, name: str, clock: Clock) -> Warehouse:
     found = config.warehouses[name]
     if found.workspace or found.control:
         key = "workspace" if found.workspace else "control"
-        raise ConfigError(
+        raise NotYet(
             [f"{config.path}: warehouses.{name}.{key} is not part of this version yet"],
         )
     return warehouse_at(found.url.get_secret_value(), found.schema_name, clock)

@@ -165,6 +165,9 @@ class Warehouse(ABC):
         try:
             # Closing a connection rolls back what was not committed.
             with self.engine.connect() as connection:
+                # Begun here and not by the first statement: an upload goes past SQLAlchemy, and
+                # what was never begun would not be committed.
+                connection.begin()
                 tx = Transaction(self, connection)
                 yield tx
                 if not tx.abandoned:
@@ -340,6 +343,7 @@ class Transaction:
         """
         if self.warehouse.deletes_rewrite_new_tables:
             self.connection.commit()
+            self.connection.begin()
 
     def abandon(self) -> None:
         """Let nothing of this transaction take effect, without an error."""

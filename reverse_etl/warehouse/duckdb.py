@@ -34,6 +34,9 @@ FILE_POLL_SECONDS = 0.1
 # (duckdb:///shop.duckdb?memory_limit=8GB). Its own default is most of the machine.
 MEMORY_LIMIT = "1GB"
 
+# Names of the types whose hash() is too weak.
+_HASHED_AS_TEXT = r"^(U?HUGEINT|BIGNUM|DECIMAL[(](19|[23][0-9]),.*|(STRUCT|MAP|UNION)[(].*|.*\])$"
+
 # Integers that Arrow does not have.
 _BEYOND_ARROW = ("hugeint", "uhugeint", "bignum")
 
@@ -59,7 +62,7 @@ class DuckDBSql(Sql):
             ("timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns"),
             Kind.TIMESTAMP,
         ),
-        "timestamp with time zone": Kind.TIMESTAMP,
+        "timestamp with time zone": Kind.INSTANT,
         "date": Kind.DATE,
         "json": Kind.JSON,
         "struct": Kind.NESTED,
@@ -101,7 +104,8 @@ class DuckDBSql(Sql):
 
     def sum_of_hashes(self, values: Sequence[Expression]) -> Expression:
         """Add up DuckDB's hashes, which fit a 128-bit integer for any table."""
-        return sa.cast(sa.func.sum(sa.cast(sa.func.hash(*values), sa.Numeric(38, 0))), sa.String)
+        hashed = sa.func.hash(*map(_hashable, values))
+        return sa.cast(sa.func.sum(sa.cast(hashed, sa.Numeric(38, 0))), sa.String)
 
 
 def _differing(now: FromClause, base: FromClause, comparison: Comparison) -> sa.Subquery:
@@ -116,7 +120,20 @@ def _differing(now: FromClause, base: FromClause, comparison: Comparison) -> sa.
 
 
 def _hashed(rows: FromClause, values: list[Expression], name: str) -> sa.Subquery:
-    return sa.select(rows.c["_identity"], sa.func.hash(*values).label("_hash")).subquery(name)
+    hashed = sa.func.hash(*map(_hashable, values)).label("_hash")
+    return sa.select(rows.c["_identity"], hashed).subquery(name)
+
+
+def _hashable(value: Expression) -> Expression:
+    """Return what to hash of a value: its text, where DuckDB gives different values one hash.
+
+    Its hash() is the same for 0 and -1 of 128 bits (wide decimals too), for NULL and an empty
+    list, for ``[[1], [2]]`` and ``[[1, 2]]``. The type is known when the statement is planned, so
+    other columns pay nothing.
+    """
+    text = sa.cast(value, sa.String)
+    risky = sa.func.regexp_matches(sa.func.typeof(value), _HASHED_AS_TEXT)
+    return sa.case((risky, sa.func.hash(text)), else_=sa.func.hash(value))
 
 
 class DuckDBWarehouse(Warehouse):
@@ -253,7 +270,7 @@ _CONVERTED = re.compile(r"( to [A-Z][A-Z0-9]*)?( when casting from source column
 
 def _native(connection: Connection) -> duckdb.DuckDBPyConnection:
     wrapper: Any = connection.connection.driver_connection
-    native: duckdb.DuckDBPyConnection = wrapper.native
+    native: duckdb.DuckDBPyConnection = wrapper.opened()
     return native
 
 

@@ -97,11 +97,15 @@ class DuckDBConnection:
         self._in_transaction = False
 
     def cursor(self) -> DuckDBCursor:
-        """Open the transaction on first use and return a cursor inside it."""
+        """Return a cursor inside the transaction."""
+        return DuckDBCursor(self.opened())
+
+    def opened(self) -> duckdb.DuckDBPyConnection:
+        """Open the transaction on first use; return the driver's connection inside it."""
         if not self._in_transaction:
             self.native.execute("BEGIN TRANSACTION")
             self._in_transaction = True
-        return DuckDBCursor(self.native)
+        return self.native
 
     def commit(self) -> None:
         """Commit what was begun."""

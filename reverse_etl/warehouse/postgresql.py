@@ -54,7 +54,9 @@ class PostgreSQLSql(Sql):
         """Return the kind; an array is nested, a timestamp carries its precision inside."""
         if type_name.endswith("[]"):
             return Kind.NESTED
-        return Kind.TIMESTAMP if type_name.startswith("timestamp") else super().kind(type_name)
+        if type_name.startswith("timestamp"):
+            return Kind.INSTANT if type_name.endswith("with time zone") else Kind.TIMESTAMP
+        return super().kind(type_name)
 
     def stored(self, expression: Expression, column: SourceColumn) -> Expression:
         """Keep JSON as text (json has no equality) and arrays as JSON."""
@@ -92,7 +94,7 @@ class PostgreSQLSql(Sql):
         """Sort text by its bytes, as every engine can, whatever the database's language."""
         if column.kind in {Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT, Kind.BOOLEAN, Kind.DATE}:
             return expression.asc().nulls_last()
-        if column.kind in {Kind.TIMESTAMP, Kind.BINARY}:
+        if column.kind in {Kind.TIMESTAMP, Kind.INSTANT, Kind.BINARY}:
             return expression.asc().nulls_last()
         return sa.collate(sa.cast(expression, sa.Text), "C").asc().nulls_last()
 

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What a column's values are, whatever the engine calls the type."""
+    """What a column's values are, whatever the engine calls the type.
+
+    ``INSTANT`` is a time with a zone. It is not a ``TIMESTAMP``: to compare the two, an engine
+    would put the zone of its session in, which is none of ours.
+    """
 
     TEXT = "text"
     INTEGER = "integer"
@@ -24,6 +28,7 @@ class Kind(StrEnum):
     FLOAT = "float"
     BOOLEAN = "boolean"
     TIMESTAMP = "timestamp"
+    INSTANT = "instant"
     DATE = "date"
     JSON = "json"
     NESTED = "nested"

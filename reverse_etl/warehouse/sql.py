@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Double,
     FromClause,
-    Numeric,
     Select,
     String,
     and_,
@@ -77,7 +77,8 @@ class Sql:
             func.abs(expression) < literal(_EXACT_DOUBLE, Double),
             expression == func.floor(expression),
         )
-        as_integer = cast(cast(expression, Numeric(18, 0)), String)
+        # Not over a decimal: PostgreSQL keeps only 15 digits of a double there.
+        as_integer = cast(cast(expression, BigInteger), String)
         return case((whole, as_integer), else_=cast(expression, String))
 
     def stored(self, expression: Expression, column: SourceColumn) -> Expression:

@@ -197,6 +197,7 @@ class World:
         key: The API key of the config.
         dies_before_request: Die instead of sending the request after so many.
         dies_after_request: Die when the answer to that request is there.
+        checks_members: Whether a finished run is held against the members of the list.
     """
 
     database: Database

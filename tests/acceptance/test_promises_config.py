@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import World
 
 
+# Whose account it is does not depend on the warehouse.
+duckdb_only = pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
+
+
 @pytest.fixture
 def two(world: World) -> World:
     """Return a world with two people on the list."""
@@ -103,6 +107,7 @@ def list_by_id(sync: dict[str, Any]) -> None:
     sync["destination"]["list"] = {"id": 99}
 
 
+@duckdb_only
 @pytest.mark.parametrize("change", [other_list, list_by_id])
 def test_another_list_is_refused(two: World, change: Any) -> None:
     """Another account under the same sync name is refused (exit 1) with the two ways out."""
@@ -117,6 +122,7 @@ def test_another_list_is_refused(two: World, change: Any) -> None:
     assert "--full" in report.error
 
 
+@duckdb_only
 def test_another_project_type_is_refused(two: World) -> None:
     """The account is (host, project type, object, list id)."""
     two.destination["project_type"] = "hybrid"
@@ -124,6 +130,7 @@ def test_another_project_type_is_refused(two: World) -> None:
     assert (report.error_code, two.sent) == ("account_changed", [])
 
 
+@duckdb_only
 def test_another_host_is_refused(two: World) -> None:
     """The account is (host, project type, object, list id)."""
     two.destination["base_url"] = two.sandbox.url.replace("127.0.0.1", "localhost")
@@ -131,6 +138,7 @@ def test_another_host_is_refused(two: World) -> None:
     assert (report.error_code, two.sent) == ("account_changed", [])
 
 
+@duckdb_only
 def test_a_refused_account_can_be_set_back(two: World) -> None:
     """A refused run changes nothing: with the old account the sync goes on."""
     other_list(two.sync)
@@ -156,6 +164,7 @@ def test_full_starts_from_an_empty_base(world: World) -> None:
     world.quiet()
 
 
+@duckdb_only
 def test_residue_stays_with_the_old_account(two: World) -> None:
     """Starting from an empty base, nobody of the old account is taken off the new list."""
     two.sync["mode"] = "upsert"
@@ -168,6 +177,7 @@ def test_residue_stays_with_the_old_account(two: World) -> None:
     assert two.members("VIP customers") == {"ada@x.com", "bob@x.com"}
 
 
+@duckdb_only
 def test_a_name_is_looked_up_once(two: World) -> None:
     """A list given by name is looked up once; its id is kept."""
     two.put_emails("ada")
@@ -180,6 +190,7 @@ def test_a_name_is_looked_up_once(two: World) -> None:
     assert two.members("Renamed") == {"ada@x.com", "cy@x.com"}
 
 
+@duckdb_only
 def test_from_the_name_to_the_same_id(two: World) -> None:
     """The account is the list's id, however the config names it."""
     two.sync["destination"]["list"] = {"id": two.sandbox.state.list_named("VIP customers").id}
@@ -197,14 +208,16 @@ def renewed() -> Iterator[Sandbox]:
         yield sandbox
 
 
+@duckdb_only
 def test_another_key(two: World, renewed: Sandbox) -> None:
     """Another API key alone is accepted."""
     two.key = "another-key"
     two.checks_members = False
     two.destination["base_url"] = renewed.url
     two.quiet()
-    two.put_emails("ada", "bob", "cy")
+    two.put_emails("cy")
     report = two.run()
-    assert (report.status, report.requests) == ("succeeded", 1)
+    # One request to take two off, one to put one on; the list is not looked up again.
+    assert (report.status, report.requests) == ("succeeded", 2)
     members = renewed.state.members(renewed.state.list_named("VIP customers").id)
     assert members == {"cy@x.com"}

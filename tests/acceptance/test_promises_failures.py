@@ -93,6 +93,7 @@ def test_refused_updates(world: World) -> None:
     assert world.fields(NAMES["conflict"]) == {"plan": "gold"}
 
 
+@duckdb_only
 def test_refused_deletes(world: World) -> None:
     """Unknown, forgotten, malformed: succeeded. A refused value, a conflict: permanent."""
     put_all(world)
@@ -100,7 +101,7 @@ def test_refused_deletes(world: World) -> None:
     # The sandbox says so of people who are members all the same.
     world.checks_members = False
     world.faults = refuse(*REFUSED)
-    world.put_emails("ada")
+    world.put({"email": "ada@x.com", "plan": "gold"})
     report = world.run()
     assert report.succeeded == world.changes(delete=3)
     assert world.failures() == {
@@ -358,6 +359,7 @@ def test_the_run_stops_half_way(world: World) -> None:
     world.quiet()
 
 
+@duckdb_only
 def test_in_flight_beside_a_batch_that_stops_the_run(world: World) -> None:
     """Those in flight beside it are settled."""
     world.destination |= {"records_per_request": 1, "max_in_flight": 2}

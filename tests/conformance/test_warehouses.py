@@ -47,7 +47,7 @@ class TestDuckDBQueries(DuckDB, QuerySuite):
         "{'a': 1, 'b:c': 2}['a']::varchar": "1",
         "[1, 2, 3][2:3][1]::varchar": "2",
         "(7 // 2)::varchar": "3",
-        "list_transform([1], x -> x + 1)[1]::varchar": "2",
+        "list_transform([1], lambda x: x + 1)[1]::varchar": "2",
         "E'a\\'b;c'": "a'b;c",
         "'{\"a\": \"%s\"}'::json->>'a'": "%s",
         "json_extract_string('{\"a:b\": 1}', '$.\"a:b\"')": "1",
@@ -200,7 +200,7 @@ class TestDuckDBValues(DuckDB, ValueSuite):
             "decimal(38, 0)", {"9" * 38: Decimal("9" * 38), "0": Decimal(0)}, metadata="number"
         ),
         "deep decimal": Values(
-            "decimal(38, 38)", {"0." + "9" * 38: Decimal("0." + "9" * 38)}, metadata="number"
+            "decimal(38, 38)", {"'0." + "9" * 38 + "'": Decimal("0." + "9" * 38)}, metadata="number"
         ),
         "double": Values(
             "double", DOUBLES, [("-0.0", "0.0"), ("'NaN'", "'-NaN'"), ("1.50", "1.5")]
@@ -397,7 +397,6 @@ class TestPostgreSQLValues(PostgreSQL, ValueSuite):
             before=["create domain positive as integer check (value > 0)"],
         ),
         "bytea": Values("bytea", {"''": b"", "'\\x00ff'": b"\x00\xff"}),
-        "xml": Values("xml", {"'<a/>'": "<a/>", "''": "", "'<a>é</a>'": "<a>é</a>"}),
         "point": Values("point", {"'(0,0)'": "(0,0)", "'(1.5,-2)'": "(1.5,-2)"}),
         "box": Values("box", {"'(1,1),(0,0)'": "(1,1),(0,0)"}),
         "inet": Values("inet", {"'127.0.0.1'": "127.0.0.1/32", "'::1/64'": "::1/64"}),

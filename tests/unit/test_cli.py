@@ -304,7 +304,7 @@ def test_a_bug_is_called_one_and_shows_neither_locals_nor_secrets(
         raise LookupError(message) from KeyError(local_canary[:0])
 
     assert folder.exists()
-    monkeypatch.setattr(checking, "refuse_unusable", broken)
+    monkeypatch.setattr(checking, "find_unusable", broken)
     assert run(["validate", "--json"]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("this is a bug in reverse-etl (LookupError)")
@@ -370,3 +370,16 @@ def test_the_first_signal_asks_to_stop(
         assert stop.exit_code == code
     assert signal.getsignal(number) is before
     assert "stopping" in capfd.readouterr().err
+
+
+def test_the_example_config_is_valid_and_says_what_this_version_cannot_do_yet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ITERABLE_API_KEY", "k")
+    example = Path(__file__).parents[2] / "config.example.yaml"
+
+    assert run(["validate", "--config", str(example)]) == 0
+
+    shown = capsys.readouterr()
+    assert "config ok: 2 syncs" in shown.out
+    assert "experiment_profiles: object: user: profiles are not part of this version" in shown.err

@@ -448,15 +448,6 @@ def sample_deletes(changes: TableClause, count: int) -> Chosen:
     return chosen.where(~changes.c["_carried"]).order_by(changes.c["_identity"]).limit(count)
 
 
-def sample_changes(
-    changes: TableClause, operation: str, columns: Sequence[str], count: int
-) -> Chosen:
-    """Some changes of one operation, for a preview."""
-    shown = [changes.c[name] for name in ("_identity", "_primary_key", *columns)]
-    chosen = select(*shown).where(changes.c["_operation"] == operation)
-    return chosen.order_by(changes.c["_seq"]).limit(count)
-
-
 def digest(sql: Sql, changes: TableClause, columns: Sequence[str]) -> Chosen:
     """A number that is the same for the same changes, in any order."""
     return select(sql.sum_of_hashes([changes.c[name] for name in columns]))
