@@ -322,11 +322,20 @@ class Run:
         )
         self.lease.guard(tx.run(committed))
 
+    def _is_committed(self) -> bool:
+        """Whether this is the last committed run: a commit may take effect and go unheard.
+
+        Then its tables are the base, and its row stays "delivering" for the next run to settle.
+        """
+        with self.warehouse.transaction() as tx:
+            base = tx.state(self.sync.name).base
+        return base is not None and base.run_id == self.run_id
+
     def end_unplanned(self, status: str, error: RunError) -> None:
         """End a run that committed nothing; its row is all that it leaves."""
         tables, report = self.warehouse.tables, self.report
         report.status, report.error_code, report.error = status, error.code, str(error)
-        if isinstance(error, LeaseLost):
+        if isinstance(error, LeaseLost) or self._is_committed():
             return
         report.warnings += drop_run(self.warehouse, self.sync.name, self.run_id)
         with self.warehouse.transaction() as tx:

@@ -120,6 +120,11 @@ class Warehouse(ABC):
     def index_control_tables(self, connection: Connection) -> None:  # noqa: B027 - as above
         """Index our own tables where the engine wants it."""
 
+    def replace_view(self, connection: Connection, statement: Executable) -> bool:
+        """Replace a view in place; return False when its columns have become too different."""
+        connection.execute(statement)
+        return True
+
     def missing_rights(self, error: DBAPIError) -> str | None:
         """Return the GRANT statements that would help, or None when rights are not the fault."""
         del error
@@ -327,13 +332,13 @@ class Transaction:
         schema = self.warehouse.schema
         # Replaced in place while it can be, so that views of the user's on top of it live on.
         same = before is not None and list(before.items()) == list(shape.columns.items())
-        if not same:
-            view = _quoted(self.connection, schema, name)
-            self.connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
         chosen = sa.select(*table.c)
-        self.connection.execute(
-            sa.schema.CreateView(chosen, name, schema=schema, or_replace=same),
-        )
+        replacing = sa.schema.CreateView(chosen, name, schema=schema, or_replace=True)
+        if same and self.warehouse.replace_view(self.connection, replacing):
+            return
+        view = _quoted(self.connection, schema, name)
+        self.connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
+        self.connection.execute(sa.schema.CreateView(chosen, name, schema=schema))
 
     def commit_new_table(self) -> None:
         """Commit so far, where a delete from the table just made would else be dear.

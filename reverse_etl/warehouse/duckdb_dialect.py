@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Dialect
     from sqlalchemy.sql.elements import BinaryExpression
 
 # Of this database, not of an attached one; names are equal whatever their case.
@@ -124,6 +124,14 @@ class DuckDBConnection:
         self.native.close()
 
 
+class DuckDBBytes(types.LargeBinary):
+    """Bytes are bound as they are: the driver has no ``Binary`` to wrap them in."""
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Return none."""
+        del dialect
+
+
 class DuckDBCompiler(PGCompiler):
     """PostgreSQL's SQL, except where DuckDB means something else by the same signs."""
 
@@ -154,6 +162,7 @@ class DuckDBDialect(PGDialect):
     driver = "duckdb"
     default_paramstyle = "qmark"
     statement_compiler = DuckDBCompiler
+    colspecs = {**PGDialect.colspecs, types.LargeBinary: DuckDBBytes}  # noqa: RUF012 - as there
     supports_statement_cache = True
     supports_native_uuid = False
     supports_sane_rowcount = True

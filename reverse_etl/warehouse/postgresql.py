@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
-    from sqlalchemy import Connection, Engine, TableClause
+    from sqlalchemy import Connection, Engine, Executable, TableClause
 
 _NO_RIGHT = "42501"
+_OTHER_COLUMNS = "42P16"
 
 # Classes of SQLSTATE whose messages speak of the statement or the server, never of a row.
 # Source: PostgreSQL manual, appendix "Error Codes".
@@ -58,8 +59,18 @@ class PostgreSQLSql(Sql):
             return Kind.INSTANT if type_name.endswith("with time zone") else Kind.TIMESTAMP
         return super().kind(type_name)
 
+    def text_of(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Return the text of an identifier, which is another one when its bytes are others."""
+        return sa.collate(super().text_of(expression, column), "C")
+
     def stored(self, expression: Expression, column: SourceColumn) -> Expression:
-        """Keep JSON as text (json has no equality) and arrays as JSON."""
+        """Keep JSON as text (json has no equality), arrays as JSON, text to be compared by bytes.
+
+        Otherwise a collation that ignores case would hide changes, and one that changes between
+        two runs could not be compared with itself.
+        """
+        if column.kind is Kind.TEXT:
+            return sa.collate(expression, "C")
         if column.kind is Kind.JSON:
             return sa.cast(expression, sa.Text)
         if column.kind is Kind.NESTED:
@@ -221,6 +232,21 @@ class PostgreSQLWarehouse(Warehouse):
             connection,
         )
 
+    def replace_view(self, connection: Connection, statement: Executable) -> bool:
+        """Replace a view in place, unless a column changed its collation.
+
+        A column of constants has the database's own collation, whatever the statement says, so
+        it changes when the first real value comes.
+        """
+        try:
+            with connection.begin_nested():
+                connection.execute(statement)
+        except sa.exc.DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == _OTHER_COLUMNS:
+                return False
+            raise
+        return True
+
     def missing_rights(self, error: DBAPIError) -> str | None:
         """Name the statements an owner runs to let this role in."""
         if getattr(error.orig, "sqlstate", None) != _NO_RIGHT:
@@ -236,6 +262,8 @@ class PostgreSQLWarehouse(Warehouse):
                 "and for each schema that the query reads:",
                 f'  GRANT USAGE ON SCHEMA "…" TO {role};',
                 f'  GRANT SELECT ON ALL TABLES IN SCHEMA "…" TO {role};',
+                f"and where another role has made what is in {schema}, membership in that role:",
+                f'  GRANT "…" TO {role};',
             ],
         )
 

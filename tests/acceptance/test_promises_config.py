@@ -178,6 +178,18 @@ def test_residue_stays_with_the_old_account(two: World) -> None:
 
 
 @duckdb_only
+def test_the_new_list_is_not_the_one_just_made(two: World) -> None:
+    """Unknown list: the run stops at once; only a list that we made a moment ago is waited for."""
+    two.sandbox.seed_list("Somebody else")
+    other_list(two.sync)
+    two.run(full=True)
+    two.put_emails("cy")
+    two.faults = [Fault("invalid_list", match="/api/lists/unsubscribe")]
+    report = two.run()
+    assert (report.error_code, report.requests) == ("unknown_list", 1)
+
+
+@duckdb_only
 def test_a_name_is_looked_up_once(two: World) -> None:
     """A list given by name is looked up once; its id is kept."""
     two.put_emails("ada")

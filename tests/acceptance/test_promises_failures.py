@@ -156,6 +156,7 @@ def test_old_failures_do_not_fail_a_run(world: World) -> None:
 # --- what cannot be sent -----------------------------------------------------------------------
 
 
+@duckdb_only
 def test_identifiers_and_values_that_cannot_be_sent(world: World) -> None:
     """`invalid_identifier`, `invalid_value`: permanent; a delete succeeds without a request."""
     world.sync["fields"] = {"score": "score"}

@@ -11,7 +11,7 @@ from connectors.iterable.sandbox import Fault
 if TYPE_CHECKING:
     from tests.acceptance.conftest import World
 
-# What is about the order of requests, or about stopping, is the same for every warehouse.
+# What is about the order of requests, or told by others here too, needs no second warehouse.
 duckdb_only = pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
 
 SUBSCRIBE = "/api/lists/subscribe"
@@ -21,6 +21,7 @@ UNSUBSCRIBE = "/api/lists/unsubscribe"
 # --- planning ----------------------------------------------------------------------------------
 
 
+@duckdb_only
 def test_nothing_changed(world: World) -> None:
     """A run with nothing planned makes no request at all."""
     world.put_emails("ada", "bob")
@@ -121,6 +122,7 @@ def test_the_rest_of_a_stopped_run_is_not_forgotten(world: World) -> None:
     world.quiet()
 
 
+@duckdb_only
 def test_two_stopped_runs_in_a_row(world: World) -> None:
     """Base, position and plan are those of the last committed run, whatever became of it."""
     world.put_emails("ada", "bob", "cy")
@@ -204,6 +206,7 @@ def test_retry_is_switched_on_later(world: World) -> None:
     assert world.members() == {"ada@x.com"}
 
 
+@duckdb_only
 def test_a_held_run_between(world: World) -> None:
     """Base, position and plan are those of the last committed run: a held one is none."""
     world.destination["retry_seconds"] = 0
@@ -222,6 +225,7 @@ def test_a_held_run_between(world: World) -> None:
     assert (world.members(), world.failed()) == ({"ada@x.com", "bob@x.com"}, {})
 
 
+@duckdb_only
 def test_failed_records_are_planned_with_todays_values(world: World) -> None:
     """Re-planned from the *current* source: there → upsert with today's values."""
     world.put({"email": "ada@x.com", "plan": "gold"})
@@ -248,6 +252,7 @@ def test_an_unknown_insert_that_is_gone(world: World) -> None:
     world.quiet()
 
 
+@duckdb_only
 def test_an_insert_until_it_is_confirmed(world: World) -> None:
     """A change is an `insert` until the first confirmed success of that identity, then `update`."""
     world.destination["retry_seconds"] = 0

@@ -273,3 +273,13 @@ def test_a_users_view_on_the_snapshot(world: World) -> None:
     world.put_emails("bob")
     assert world.run().status == "succeeded"
     assert world.sql("SELECT * FROM dashboard") == [{"_identity": "bob@x.com"}]
+
+
+def test_a_users_view_when_the_columns_change(world: World) -> None:
+    """A view of the user's on the snapshot does not stop the runs after a change of the mapping."""
+    world.put({"email": "ada@x.com", "city": "Bern"})
+    world.run()
+    world.sql("CREATE VIEW dashboard AS SELECT _identity FROM reverse_etl.snapshot_vip")
+    world.sync["fields"] = {"town": "city"}
+    assert world.run().status == "succeeded"
+    assert world.fields("ada@x.com") == {"town": "Bern"}

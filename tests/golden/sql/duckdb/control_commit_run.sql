@@ -1,0 +1,12 @@
+-- duckdb: only the text is compared here; the statement is executed on this engine
+-- by tests/conformance and tests/acceptance. Lines are broken for reading.
+
+UPDATE reverse_etl.sync_state
+SET account_host='api.iterable.com',
+  mapping='{}',
+  committed_run_id=5,
+  position=0,
+  send_limit=30,
+  requests_sent=0
+WHERE reverse_etl.sync_state.sync_name = 'vip'
+    AND reverse_etl.sync_state.lease_token = 7;

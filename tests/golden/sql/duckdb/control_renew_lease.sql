@@ -1,0 +1,7 @@
+-- duckdb: only the text is compared here; the statement is executed on this engine
+-- by tests/conformance and tests/acceptance. Lines are broken for reading.
+
+UPDATE reverse_etl.sync_state
+SET lease_expires_at='2030-01-01 00:00:30'
+WHERE reverse_etl.sync_state.sync_name = 'vip'
+    AND reverse_etl.sync_state.lease_token = 7;

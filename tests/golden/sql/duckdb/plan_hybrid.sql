@@ -1,0 +1,77 @@
+-- duckdb: only the text is compared here; the statement is executed on this engine
+-- by tests/conformance and tests/acceptance. Lines are broken for reading.
+
+SELECT CAST(row_number() OVER (ORDER BY planned._phase, planned._operation) AS BIGINT) AS _seq,
+  planned._phase,
+  planned._operation,
+  planned._identity,
+  planned._alias,
+  planned._primary_key,
+  planned._retry,
+  planned._carried,
+  planned."user id",
+  planned."email",
+  planned."plan",
+  planned."score"
+FROM (
+  SELECT CASE
+      WHEN (reverse_etl.snapshot_vip_5."_identity" IS NULL) THEN 0
+      WHEN (holder."_identity" IS NOT NULL) THEN 2
+      ELSE 1 END AS _phase,
+    CASE
+      WHEN (reverse_etl.snapshot_vip_5."_identity" IS NULL) THEN 'delete'
+      WHEN (base."_identity" IS NULL) THEN 'insert'
+      ELSE 'update' END AS _operation,
+    CASE
+      WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL) THEN reverse_etl.snapshot_vip_5."_identity"
+      ELSE base."_identity" END AS _identity,
+    CASE
+      WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL) THEN reverse_etl.snapshot_vip_5."_alias"
+      ELSE base."_alias" END AS _alias,
+    CASE
+      WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL) THEN reverse_etl.snapshot_vip_5."_primary_key"
+      ELSE base."_primary_key" END AS _primary_key,
+    false AS _retry,
+    false AS _carried,
+    CASE
+      WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL) THEN reverse_etl.snapshot_vip_5."user id"
+      ELSE base."user id" END AS "user id",
+    CASE
+      WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL) THEN reverse_etl.snapshot_vip_5."email"
+      ELSE base."email" END AS "email",
+    CASE
+      WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL) THEN reverse_etl.snapshot_vip_5."plan"
+      ELSE base."plan" END AS "plan",
+    CASE
+      WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL) THEN reverse_etl.snapshot_vip_5."score"
+      ELSE base."score" END AS "score"
+  FROM (
+    SELECT coalesce(here."_identity", there."_identity") AS _identity
+    FROM (
+      SELECT reverse_etl.snapshot_vip_5."_identity" AS "_identity",
+        hash(CASE WHEN regexp_matches(typeof(reverse_etl.snapshot_vip_5."_alias"), '^(U?HUGEINT|BIGNUM|DECIMAL[(](19|[23][0-9]),.*|(STRUCT|MAP|UNION)[(].*|.*\])$') THEN hash(CAST(reverse_etl.snapshot_vip_5."_alias" AS VARCHAR)) ELSE hash(reverse_etl.snapshot_vip_5."_alias") END, CASE WHEN regexp_matches(typeof(reverse_etl.snapshot_vip_5."plan"), '^(U?HUGEINT|BIGNUM|DECIMAL[(](19|[23][0-9]),.*|(STRUCT|MAP|UNION)[(].*|.*\])$') THEN hash(CAST(reverse_etl.snapshot_vip_5."plan" AS VARCHAR)) ELSE hash(reverse_etl.snapshot_vip_5."plan") END, CASE WHEN regexp_matches(typeof(reverse_etl.snapshot_vip_5."score"), '^(U?HUGEINT|BIGNUM|DECIMAL[(](19|[23][0-9]),.*|(STRUCT|MAP|UNION)[(].*|.*\])$') THEN hash(CAST(reverse_etl.snapshot_vip_5."score" AS VARCHAR)) ELSE hash(reverse_etl.snapshot_vip_5."score") END) AS _hash
+      FROM reverse_etl.snapshot_vip_5
+    ) AS here
+    FULL OUTER JOIN (
+      SELECT base."_identity" AS "_identity",
+        hash(CASE WHEN regexp_matches(typeof(base."_alias"), '^(U?HUGEINT|BIGNUM|DECIMAL[(](19|[23][0-9]),.*|(STRUCT|MAP|UNION)[(].*|.*\])$') THEN hash(CAST(base."_alias" AS VARCHAR)) ELSE hash(base."_alias") END, CASE WHEN regexp_matches(typeof(base."plan"), '^(U?HUGEINT|BIGNUM|DECIMAL[(](19|[23][0-9]),.*|(STRUCT|MAP|UNION)[(].*|.*\])$') THEN hash(CAST(base."plan" AS VARCHAR)) ELSE hash(base."plan") END, CASE WHEN regexp_matches(typeof(base."score"), '^(U?HUGEINT|BIGNUM|DECIMAL[(](19|[23][0-9]),.*|(STRUCT|MAP|UNION)[(].*|.*\])$') THEN hash(CAST(base."score" AS VARCHAR)) ELSE hash(base."score") END) AS _hash
+      FROM reverse_etl.snapshot_vip_4 AS base
+    ) AS there ON here."_identity" = there."_identity"
+    WHERE here._hash IS DISTINCT FROM there._hash
+  ) AS differing
+  LEFT OUTER JOIN reverse_etl.snapshot_vip_5 ON reverse_etl.snapshot_vip_5."_identity" = differing._identity
+  LEFT OUTER JOIN reverse_etl.snapshot_vip_4 AS base ON base."_identity" = differing._identity
+  LEFT OUTER JOIN reverse_etl.snapshot_vip_4 AS holder ON holder."_alias" = reverse_etl.snapshot_vip_5."_alias"
+      AND holder."_identity" != reverse_etl.snapshot_vip_5."_identity"
+  LEFT OUTER JOIN (
+    SELECT reverse_etl.snapshot_vip_5."_alias" AS "_alias"
+    FROM reverse_etl.snapshot_vip_5
+    WHERE reverse_etl.snapshot_vip_5."_alias" IS NOT NULL
+    UNION
+    SELECT reverse_etl.refused_vip_5."_alias" AS "_alias"
+    FROM reverse_etl.refused_vip_5
+    WHERE reverse_etl.refused_vip_5."_alias" IS NOT NULL
+  ) AS held ON held."_alias" = coalesce(base."_alias", '')
+  WHERE reverse_etl.snapshot_vip_5."_identity" IS NOT NULL
+      OR held."_alias" IS NULL
+) AS planned;

@@ -1,0 +1,6 @@
+-- postgresql: only the text is compared here; the statement is executed on this engine
+-- by tests/conformance and tests/acceptance. Lines are broken for reading.
+
+DELETE
+FROM reverse_etl.failed_records
+WHERE reverse_etl.failed_records.sync_name = 'vip';

@@ -1,0 +1,8 @@
+-- postgresql: only the text is compared here; the statement is executed on this engine
+-- by tests/conformance and tests/acceptance. Lines are broken for reading.
+
+UPDATE reverse_etl.sync_state
+SET lease_owner='host:1:ab',
+  lease_token=(reverse_etl.sync_state.lease_token + 1),
+  lease_expires_at=clock_timestamp() AT TIME ZONE 'UTC' + 30.0 * interval '1 second'
+WHERE reverse_etl.sync_state.sync_name = 'vip';

@@ -1,0 +1,392 @@
+"""The text of every statement, per dialect: a change of a statement is seen in review.
+
+The files are written anew with::
+
+    REWRITE_GOLDEN=1 .venv/bin/pytest tests/golden/test_golden_sql.py
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from reverse_etl.connector import MappedField
+from reverse_etl.testing.planner import EMAIL, USER_ID, StandingClock
+from reverse_etl.warehouse.base import Warehouse
+from reverse_etl.warehouse.duckdb import DuckDBWarehouse
+from reverse_etl.warehouse.duckdb_dialect import DuckDBDialect
+from reverse_etl.warehouse.postgresql import PostgreSQLWarehouse
+from reverse_etl.warehouse.shape import Base, Kind, Shape, SourceColumn
+from reverse_etl.warehouse.sql import WHITE_SPACE, Sql
+from reverse_etl.warehouse.statements import changes, control, retention, settle, snapshot
+from reverse_etl.warehouse.tables import (
+    IDENTITY_COLUMNS,
+    PENDING_COLUMNS,
+    ControlTables,
+    RunTables,
+    clause,
+)
+
+FOLDER = Path(__file__).parent / "sql"
+REWRITE = bool(os.environ.get("REWRITE_GOLDEN"))
+
+SCHEMA = "reverse_etl"
+SYNC = "vip"
+NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC).replace(tzinfo=None)
+
+WAREHOUSES: Mapping[str, tuple[Warehouse, sa.Dialect]] = {
+    "duckdb": (DuckDBWarehouse("duckdb:///x", SCHEMA, StandingClock()), DuckDBDialect()),  # type: ignore[no-untyped-call]
+    "postgresql": (
+        PostgreSQLWarehouse("postgresql://x", SCHEMA, StandingClock()),
+        PGDialect_psycopg(),  # type: ignore[no-untyped-call]
+    ),
+}
+
+Statement = sa.Select[Any] | sa.CompoundSelect[Any] | sa.UpdateBase
+
+
+# --- the syncs -----------------------------------------------------------------------------
+
+
+def columns(sql: Sql, types: Mapping[str, str]) -> dict[str, SourceColumn]:
+    return {name: SourceColumn(name, type_, sql.kind(type_)) for name, type_ in types.items()}
+
+
+def email_mirror(sql: Sql) -> Shape:
+    text = "VARCHAR" if sql.kind("VARCHAR") is Kind.TEXT else "text"
+    types = {"customer_id": "integer", "email": text, "plan": text, "score": "double precision"}
+    return Shape(
+        sync_name=SYNC,
+        query="select customer_id, email, plan, score from customers where plan like '%:vip'",
+        primary_key=("customer_id",),
+        identifiers=((EMAIL, "email"),),
+        alias_name=None,
+        prefixed=False,
+        sends_alias=False,
+        deletes=True,
+        upsert=False,
+        fields=(MappedField("plan", "plan"), MappedField("score", "score", null="clear")),
+        columns=columns(sql, types),
+    )
+
+
+def hybrid_mirror(sql: Sql) -> Shape:
+    shape = email_mirror(sql)
+    user = SourceColumn("user id", "bigint", Kind.INTEGER)
+    return replace(
+        shape,
+        primary_key=("user id", "customer_id"),
+        identifiers=((USER_ID, "user id"), (EMAIL, "email")),
+        alias_name="email",
+        prefixed=True,
+        sends_alias=True,
+        columns={"user id": user, **shape.columns},
+    )
+
+
+def email_upsert(sql: Sql) -> Shape:
+    return replace(email_mirror(sql), deletes=False, upsert=True)
+
+
+def base_of(shape: Shape) -> Base:
+    return Base(4, 90, 120, 3, shape.fields, shape.columns)
+
+
+# --- the statements ------------------------------------------------------------------------
+
+
+class Statements:
+    """Every statement of one sync on one engine, by name."""
+
+    def __init__(self, warehouse: Warehouse, shape: Shape) -> None:
+        self.warehouse, self.sql, self.shape = warehouse, warehouse.sql, shape
+        self.control: ControlTables = warehouse.tables
+        self.now = RunTables(SYNC, 5, SCHEMA, shape.columns, shape.plan_columns)
+        self.before = RunTables(SYNC, 4, SCHEMA, shape.columns, shape.columns)
+        found = [*IDENTITY_COLUMNS, *shape.columns]
+        self.contested = clause(f"contested_{SYNC}", [*found, "_rank"], None)
+        ranked = [*found, "_rank", "_person", "_place", "_claim"]
+        self.resolved = clause(f"resolved_{SYNC}", ranked, None)
+        self.pending = clause(f"pending_{SYNC}", PENDING_COLUMNS, None)
+
+    def snapshot(self) -> dict[str, list[Statement]]:
+        taking = snapshot.SnapshotStatements(
+            self.shape, self.sql, self.now.snapshot, self.contested, self.resolved
+        )
+        winners = [*taking.remove_contested(), taking.return_winners()]
+        refused = self.now.refused
+        return {
+            "take": [taking.take()],
+            "contest": [taking.contest()],
+            "resolve": [taking.resolve()],
+            "return_winners": [*winners],
+            "refuse": [
+                taking.set_aside(refused, chosen) for chosen in taking.refuse(self.before.refused)
+            ],
+            "refuse_first": [taking.set_aside(refused, chosen) for chosen in taking.refuse(None)],
+            "count_refused": [snapshot.count_refused(refused)],
+        }
+
+    def collect(self, *, full: bool = False, retry: bool = True) -> list[Statement]:
+        statements = changes.PendingStatements(
+            SYNC,
+            self.control.failed,
+            self.control.residue,
+            base_of(self.shape),
+            self.before.changes,
+            self.before.outcomes,
+            retry=retry,
+            full=full,
+        )
+        return [statements.collect()]
+
+    def collect_first(self) -> list[Statement]:
+        failed, residue = self.control.failed, self.control.residue
+        statements = changes.PendingStatements(
+            SYNC, failed, residue, None, None, None, retry=True, full=False
+        )
+        return [statements.collect()]
+
+    def changes(
+        self, base: Base | None, *, pending: bool = False, full: bool = False
+    ) -> changes.ChangesStatements:
+        return changes.ChangesStatements(
+            self.shape,
+            self.sql,
+            self.now.snapshot,
+            self.now.refused,
+            self.before.snapshot if base else None,
+            base,
+            self.pending if pending else None,
+            full=full,
+        )
+
+    def residue(self, *, pending: bool = True) -> list[Statement]:
+        planned = self.changes(base_of(self.shape), pending=pending)
+        return [planned.keep_residue(self.control.residue, self.now.changes, 5)]
+
+    def settle(self) -> dict[str, list[Statement]]:
+        fresh = clause(f"failures_{SYNC}", settle.FAILED_COLUMNS, None)
+        now, tables = self.now, self.control
+        statements = settle.SettleStatements(
+            SYNC,
+            5,
+            now.changes,
+            now.outcomes,
+            now.refused,
+            now.snapshot,
+            tables.log,
+            tables.failed,
+            tables.residue,
+            fresh,
+            90,
+            120,
+        )
+        return {
+            "count": [statements.count()],
+            "write_log": [*statements.write_log(NOW, NOW)],
+            "collect_failures": [statements.collect_failures(NOW)],
+            "clear_failures": [*statements.clear_failures(deletes=True)],
+            "clear_failures_without_deletes": [*statements.clear_failures(deletes=False)[3:]],
+            "add_failures": [statements.add_failures()],
+        }
+
+
+def prefixed(prefix: str, found: Mapping[str, list[Statement]]) -> dict[str, list[Statement]]:
+    return {f"{prefix}_{name}": statements for name, statements in found.items()}
+
+
+def retyped(base: Base) -> Base:
+    """Return the base as if a number had been of another type."""
+    score = SourceColumn("score", "bigint", Kind.INTEGER)
+    return replace(base, columns={**base.columns, "score": score})
+
+
+def remapped(base: Base) -> Base:
+    """Return the base as if a field had not been mapped."""
+    return replace(base, fields=base.fields[:1])
+
+
+def of_planning(warehouse: Warehouse) -> dict[str, list[Statement]]:
+    email = Statements(warehouse, email_mirror(warehouse.sql))
+    hybrid = Statements(warehouse, hybrid_mirror(warehouse.sql))
+    upsert = Statements(warehouse, email_upsert(warehouse.sql))
+    base, both = base_of(email.shape), base_of(hybrid.shape)
+    return {
+        **prefixed("snapshot_email", email.snapshot()),
+        **prefixed("snapshot_hybrid", hybrid.snapshot()),
+        "pending_collect": email.collect(),
+        "pending_collect_full": email.collect(full=True),
+        "pending_collect_without_retry": email.collect(retry=False),
+        "pending_collect_first": email.collect_first(),
+        "plan_email_first": [email.changes(None).plan()],
+        "plan_email_first_pending": [email.changes(None, pending=True).plan()],
+        "plan_email": [email.changes(base).plan()],
+        "plan_email_pending": [email.changes(base, pending=True).plan()],
+        "plan_email_full": [email.changes(base, pending=True, full=True).plan()],
+        "plan_email_remapped": [email.changes(remapped(base)).plan()],
+        "plan_email_retyped": [email.changes(retyped(base)).plan()],
+        "plan_hybrid": [hybrid.changes(both).plan()],
+        "plan_hybrid_pending": [hybrid.changes(both, pending=True).plan()],
+        "plan_upsert_pending": [upsert.changes(base, pending=True).plan()],
+        "residue_hybrid": hybrid.residue(),
+        "residue_upsert": upsert.residue(pending=False),
+        "no_outcomes": [email.changes(None).no_outcomes()],
+        "count_plan": [changes.count_plan(email.now.changes)],
+        "plan_parts": [changes.plan_parts(email.now.changes)],
+        "sample_deletes": [changes.sample_deletes(email.now.changes, 5)],
+        "digest": [changes.digest(warehouse.sql, email.now.changes, ["_identity", "score"])],
+        "page": [changes.plan_range(email.now.changes, 11, 20, [*email.now.changes.c])],
+    }
+
+
+def of_control(warehouse: Warehouse) -> dict[str, list[Statement]]:
+    tables = warehouse.tables
+    state, runs, failed = tables.state, tables.runs, tables.failed
+    now, until = warehouse.now_expression(), warehouse.after_now(30)
+
+    def take(*, force: bool) -> list[Statement]:
+        return [control.take_lease(state, SYNC, "host:1:ab", now, until, force=force)]
+
+    advance = control.advance(state, SYNC, 7, position=90, send_limit=120, requests_sent=3)
+    commit = control.commit_run(
+        state,
+        SYNC,
+        7,
+        run_id=5,
+        send_limit=30,
+        mapping="{}",
+        account={"account_host": "api.iterable.com"},
+    )
+    start: dict[str, Any] = {"sync_name": SYNC, "sync_run_id": 5, "status": "planning"}
+    return {
+        "know_sync": [control.know_sync(state, SYNC)],
+        "take_lease": take(force=False),
+        "take_dead_lease": take(force=True),
+        "renew_lease": [control.renew_lease(state, SYNC, 7, until)],
+        "give_lease_back": [control.give_lease_back(state, SYNC, 7)],
+        "number_run": [control.number_run(state, SYNC, 7)],
+        "read_state": [control.read_state(state, SYNC)],
+        "commit_run": [commit],
+        "keep_target": [control.keep_target(state, SYNC, 7, "12", NOW)],
+        "advance": [advance],
+        "still_mine": [control.still_mine(state, SYNC, 7)],
+        "start_run": [control.start_run(runs, start)],
+        "change_run": [control.change_run(runs, SYNC, 5, {"status": "held"})],
+        "unfinished_runs": [control.unfinished_runs(runs, SYNC)],
+        "count_open": [control.count_open(failed, SYNC)],
+        "read_failed": [control.read_failed(failed, SYNC, 10)],
+        "failures_by_reason": [control.failures_by_reason(failed, SYNC)],
+        "forget_failed": [control.forget_failed(failed, SYNC)],
+    }
+
+
+def of_settling(warehouse: Warehouse) -> dict[str, list[Statement]]:
+    tables = warehouse.tables
+    statements = Statements(warehouse, email_mirror(warehouse.sql))
+    return {
+        **prefixed("settle", statements.settle()),
+        "forget_log": [retention.forget_log(tables.log, SYNC, NOW, 30)],
+        "forget_residue": [retention.forget_residue(tables.residue, SYNC, 5)],
+    }
+
+
+@cache
+def all_statements(warehouse: Warehouse) -> dict[str, list[Statement]]:
+    parts: list[Callable[[Warehouse], dict[str, list[Statement]]]] = [
+        of_planning,
+        of_settling,
+        lambda known: prefixed("control", of_control(known)),
+    ]
+    return {name: found for part in parts for name, found in part(warehouse).items()}
+
+
+# --- their text ----------------------------------------------------------------------------
+
+
+def text_of(statements: list[Statement], dialect: sa.Dialect) -> str:
+    return ";\n\n".join(laid_out(compiled(one, dialect)) for one in statements) + ";\n"
+
+
+def compiled(statement: Statement, dialect: sa.Dialect) -> str:
+    text = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    text = text.replace("%%", "%") if dialect.identifier_preparer._double_percents else text
+    # The white space that is trimmed is shown by its codes.
+    text = text.replace(f"'{WHITE_SPACE}'", f"U&'{_codes(WHITE_SPACE)}'")
+    assert text.isascii()
+    return text
+
+
+def _codes(text: str) -> str:
+    return "".join(f"\\{ord(character):04x}" for character in text)
+
+
+# Literals and quoted names, parentheses and commas, words; each with the space before it.
+TOKEN = re.compile(r"""(\s*)('(?:[^']|'')*'|"(?:[^"]|"")*"|[(),]|[^\s'"(),]+)""")
+STARTS_LINE = {
+    *("SELECT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "UNION", "SET", "VALUES"),
+    *("FULL", "LEFT", "JOIN"),
+}
+CONTINUES_LINE = {("OUTER", "JOIN"), ("FULL", "JOIN"), ("LEFT", "JOIN"), ("DISTINCT", "FROM")}
+STARTS_INNER_LINE = {"WHEN", "ELSE", "AND", "OR"}
+
+
+def laid_out(text: str) -> str:
+    """Start lines where a query's parts start; what is inside other parentheses stays together."""
+    tokens = TOKEN.findall(text)
+    lines, opened, previous = [""], [True], ""
+    for place, (space, token) in enumerate(tokens):
+        if token == ")":
+            within_query = opened.pop()
+            if within_query:
+                lines.append("  " * (sum(opened) - 1))
+        joined = (previous, token) in CONTINUES_LINE
+        if opened[-1] and not joined and token in STARTS_LINE | STARTS_INNER_LINE:
+            lines.append("  " * (sum(opened) - 1 + 2 * (token in STARTS_INNER_LINE)))
+        elif space and lines[-1].strip():
+            lines[-1] += " "
+        lines[-1] += token
+        if token == "(":
+            opened.append(tokens[place + 1][1] in {"SELECT", "select"})
+        if token == "," and opened[-1]:
+            lines.append("  " * sum(opened))
+        previous = token
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+# --- the tests -----------------------------------------------------------------------------
+
+
+def header(dialect: str) -> str:
+    return (
+        f"-- {dialect}: only the text is compared here; the statement is executed on this engine\n"
+        "-- by tests/conformance and tests/acceptance. Lines are broken for reading.\n\n"
+    )
+
+
+@pytest.mark.parametrize("dialect", WAREHOUSES)
+@pytest.mark.parametrize("name", all_statements(WAREHOUSES["duckdb"][0]))
+def test_a_statement_is_the_one_in_its_file(dialect: str, name: str) -> None:
+    warehouse, known = WAREHOUSES[dialect]
+    text = header(dialect) + text_of(all_statements(warehouse)[name], known)
+    path = FOLDER / dialect / f"{name}.sql"
+    if REWRITE:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text, "see the top of this file"
+
+
+@pytest.mark.parametrize("dialect", WAREHOUSES)
+def test_every_file_is_of_a_statement(dialect: str) -> None:
+    known = {f"{name}.sql" for name in all_statements(WAREHOUSES[dialect][0])}
+    assert {path.name for path in (FOLDER / dialect).iterdir()} == known
