@@ -121,7 +121,7 @@ class Run:
         )
         self.window = WINDOW_ROUNDS * self.account.max_in_flight * self.account.records_per_request
         self.report = RunReport(sync_name)
-        self.run_id = 0
+        self.run_id = self.rows_read = 0
         self.started_at: Any = None
 
     # --- the story -------------------------------------------------------------------------
@@ -269,6 +269,7 @@ class Run:
         report = self.report
         report.planned, report.retries = plan.planned, plan.retries
         report.invalid, report.duplicates = plan.rows_invalid, plan.rows_duplicate
+        self.rows_read = plan.rows_read
 
     def _refuse_other_plan(self, tx: Transaction, plan: Plan) -> None:
         expected = self.options.expected_digest
@@ -297,7 +298,12 @@ class Run:
         """The commit point: from here on this plan is the last one, and is carried out."""
         tables = self.warehouse.tables
         columns = state.base.columns if state.base else None
-        tx.point_view(f"snapshot_{self.sync.name}", plan.tables.snapshot, columns, plan.shape)
+        view = f"snapshot_{self.sync.name}"
+        if not tx.point_view(view, plan.tables.snapshot, columns, plan.shape):
+            self.report.warnings.append(
+                f"a view of yours stands on {view}, whose columns have changed: it still shows an "
+                "older snapshot. Drop your view; the next run renews ours.",
+            )
         if not same_account:
             tx.run(control.forget_failed(tables.failed, self.sync.name))
         values = {"status": "delivering", **_plan_values(plan)}
@@ -348,6 +354,7 @@ class Run:
                 "error_code": error.code,
                 "error_reason": str(error),
                 "failed_records_open": report.failed_records_open,
+                "rows_read": self.rows_read,
                 "rows_invalid": report.invalid,
                 "rows_duplicate": report.duplicates,
                 "retries_planned": report.retries,

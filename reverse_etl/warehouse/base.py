@@ -58,6 +58,7 @@ class Warehouse(ABC):
         self.clock = clock
         self.tables = ControlTables(schema)
         self._engine: Engine | None = None
+        self._prepared = False
 
     def __enter__(self) -> Self:
         """Open for writing."""
@@ -123,6 +124,11 @@ class Warehouse(ABC):
     def replace_view(self, connection: Connection, statement: Executable) -> bool:
         """Replace a view in place; return False when its columns have become too different."""
         connection.execute(statement)
+        return True
+
+    def drop_view(self, connection: Connection, name: str) -> bool:
+        """Drop a view, if it is there; return False when something of the user's stands on it."""
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
         return True
 
     def missing_rights(self, error: DBAPIError) -> str | None:
@@ -240,7 +246,7 @@ class Warehouse(ABC):
 
     def is_prepared(self, connection: Connection) -> bool:
         """Return whether our tables are there."""
-        return sa.inspect(connection).has_table("schema_version", schema=self.schema)
+        return self._prepared or sa.inspect(connection).has_table("schema_version", schema=self.schema)
 
     def prepare_schema(self) -> None:
         """Create our schema and tables where they are missing.
@@ -253,6 +259,7 @@ class Warehouse(ABC):
             version = self._create_missing()
         except WarehouseError:
             version = self._create_missing()  # another process made them in the same moment
+        self._prepared = True
         if version != SCHEMA_VERSION:
             raise WarehouseError(
                 f"the tables in schema {self.schema} have version {version}, this program needs "
@@ -320,8 +327,8 @@ class Transaction:
         table: TableClause,
         before: Mapping[str, SourceColumn] | None,
         shape: Shape,
-    ) -> None:
-        """Point a view at a new snapshot.
+    ) -> bool:
+        """Point a view at a new snapshot; return False where a view of the user's forbids it.
 
         Args:
             name: The view.
@@ -335,10 +342,12 @@ class Transaction:
         chosen = sa.select(*table.c)
         replacing = sa.schema.CreateView(chosen, name, schema=schema, or_replace=True)
         if same and self.warehouse.replace_view(self.connection, replacing):
-            return
+            return True
         view = _quoted(self.connection, schema, name)
-        self.connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
+        if not self.warehouse.drop_view(self.connection, view):
+            return False
         self.connection.execute(sa.schema.CreateView(chosen, name, schema=schema))
+        return True
 
     def commit_new_table(self) -> None:
         """Commit so far, where a delete from the table just made would else be dear.

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 # Names this process among all that ever held a lease; process ids come back, this does not.
 _PROCESS = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
 
+# The leases of this process that are in use. An embedded database has no heartbeat, so there the
+# clock says nothing; a lease that nobody here holds any more is as dead as another process's.
+_IN_USE: set[str] = set()
+
 
 class Lease:
     """The lease of one sync, held by one run.
@@ -47,7 +51,8 @@ class Lease:
         self._sync_name = sync_name
         self._seconds = seconds
         self._clock = clock
-        self._owner = owner
+        self._process = owner
+        self._owner = f"{owner}:{uuid.uuid4().hex[:8]}"
         self._renewed_at = 0.0
         self._lock = threading.Lock()
         self.token = 0
@@ -71,13 +76,14 @@ class Lease:
                 self._owner,
                 self._warehouse.now_expression(),
                 self._warehouse.after_now(self._seconds),
-                force=self._warehouse.lock_proves_lease and held.lease_owner != self._owner,
+                force=self._warehouse.lock_proves_lease,
             )
-            taken = not self._is_ours_alive(held.lease_owner) and tx.run(statement) == 1
+            taken = not self._is_in_use(held.lease_owner) and tx.run(statement) == 1
             now = self._row(tx)  # read again: another process may have won in between
             if not taken:
                 raise Busy(self._who(now.lease_owner, str(now.lease_expires_at)))
             self.token = now.lease_token
+        _IN_USE.add(self._owner)
         self._renewed_at = started
 
     def _row(self, tx: Transaction) -> Any:  # noqa: ANN401 - a row of sync_state
@@ -87,10 +93,10 @@ class Lease:
         with self._warehouse.transaction() as tx:
             tx.run(control.know_sync(self._state, self._sync_name))
 
-    def _is_ours_alive(self, owner: str | None) -> bool:
-        # This process gives its leases back, so one that is still there is in use, whatever the
-        # clock says: an embedded database has no heartbeat.
-        return self._warehouse.lock_proves_lease and owner == self._owner
+    def _is_in_use(self, owner: str | None) -> bool:
+        """Whether a lease found where the lock proves other processes dead is this process's."""
+        ours = owner is not None and owner.startswith(f"{self._process}:") and owner in _IN_USE
+        return self._warehouse.lock_proves_lease and ours
 
     def _who(self, owner: str | None, until: str) -> str:
         return (
@@ -141,6 +147,7 @@ class Lease:
 
     def give_back(self) -> None:
         """Let the next run in at once; harmless when the lease is already lost."""
+        _IN_USE.discard(self._owner)
         with self._warehouse.transaction() as tx:
             tx.run(control.give_lease_back(self._state, self._sync_name, self.token))
 

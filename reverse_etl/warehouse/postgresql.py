@@ -14,13 +14,14 @@ from reverse_etl.warehouse.shape import Kind, SourceColumn
 from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
     from sqlalchemy import Connection, Engine, Executable, TableClause
 
 _NO_RIGHT = "42501"
 _OTHER_COLUMNS = "42P16"
+_DEPENDENTS = "2BP01"
 
 # Classes of SQLSTATE whose messages speak of the statement or the server, never of a row.
 # Source: PostgreSQL manual, appendix "Error Codes".
@@ -238,14 +239,12 @@ class PostgreSQLWarehouse(Warehouse):
         A column of constants has the database's own collation, whatever the statement says, so
         it changes when the first real value comes.
         """
-        try:
-            with connection.begin_nested():
-                connection.execute(statement)
-        except sa.exc.DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == _OTHER_COLUMNS:
-                return False
-            raise
-        return True
+        return _done_unless(_OTHER_COLUMNS, connection, lambda: connection.execute(statement))
+
+    def drop_view(self, connection: Connection, name: str) -> bool:
+        """Drop a view, unless something of the user's stands on it."""
+        drop = f"DROP VIEW IF EXISTS {name}"
+        return _done_unless(_DEPENDENTS, connection, lambda: connection.exec_driver_sql(drop))
 
     def missing_rights(self, error: DBAPIError) -> str | None:
         """Name the statements an owner runs to let this role in."""
@@ -278,3 +277,15 @@ class PostgreSQLWarehouse(Warehouse):
             return f"a function raised an exception (SQLSTATE {state})"
         shown = re.sub(r"\d+", "…", _QUOTATION_MARK.split(text)[0].rstrip())
         return f"{shown} (SQLSTATE {state}; the rest is hidden, as it may quote a row)"
+
+
+def _done_unless(state: str, connection: Connection, action: Callable[[], object]) -> bool:
+    """Do something; return False, with nothing done, when the server refuses it with a state."""
+    try:
+        with connection.begin_nested():
+            action()
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != state:
+            raise
+        return False
+    return True

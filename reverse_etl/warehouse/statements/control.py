@@ -101,10 +101,10 @@ def keep_target(
     state: Table, sync_name: str, token: int, target_id: str, created_at: datetime | None
 ) -> Update:
     """Keep the id of the list that was found or made."""
-    values: dict[str, Any] = {"target_id": target_id}
-    if created_at is not None:
-        values["target_created_at"] = created_at
-    return _mine(state, sync_name, token).values(values)
+    return _mine(state, sync_name, token).values(
+        target_id=target_id,
+        target_created_at=created_at,
+    )
 
 
 def advance(  # noqa: PLR0913 - the row, and the three facts that become durable
