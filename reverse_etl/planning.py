@@ -330,6 +330,7 @@ class _Steps:
             self.tables.refused,
             self.before.snapshot if self.before else None,
             self.base,
+            self.tx.warehouse.tables.former,
             self.pending if pending else None,
             full=self.full,
         )
@@ -340,6 +341,8 @@ class _Steps:
             if self.shape.upsert or self.shape.alias_name:
                 residue, run_id = self.tx.warehouse.tables.residue, self.tables.run_id
                 self.tx.run(statements.keep_residue(residue, self.tables.changes, run_id))
+            if self.shape.sends_alias:
+                self.tx.run(statements.keep_former(self.tables.changes, self.tables.run_id))
 
     def count_changes(self) -> tuple[dict[Operation, int], int, int]:
         """Count the plan: by operation, retries, and deletes that are new."""

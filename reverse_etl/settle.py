@@ -170,9 +170,10 @@ def retain(
     """
     with warehouse.transaction() as tx:
         now = tx.now()
-        log, residue = warehouse.tables.log, warehouse.tables.residue
+        log = warehouse.tables.log
         tx.run(retention.forget_log(log, sync_name, now, rules.sync_log_retention_days))
-        tx.run(retention.forget_residue(residue, sync_name, committed_run))
+        for kept in (warehouse.tables.residue, warehouse.tables.former):
+            tx.run(retention.forget_earlier(kept, sync_name, committed_run))
         old = _old_runs(tx, sync_name, committed_run, rules.snapshots_to_keep)
     return drop_tables(warehouse, sync_name, old)
 

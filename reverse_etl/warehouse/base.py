@@ -246,7 +246,9 @@ class Warehouse(ABC):
 
     def is_prepared(self, connection: Connection) -> bool:
         """Return whether our tables are there."""
-        return self._prepared or sa.inspect(connection).has_table("schema_version", schema=self.schema)
+        return self._prepared or sa.inspect(connection).has_table(
+            "schema_version", schema=self.schema
+        )
 
     def prepare_schema(self) -> None:
         """Create our schema and tables where they are missing.

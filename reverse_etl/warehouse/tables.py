@@ -3,10 +3,12 @@
 Control tables exist once per schema; run tables exist once per committed run and carry the sync
 and the run in their name. ``sync_runs``, ``sync_log``, ``failed_records``, the snapshots and the
 changes are a promise to users' dashboards: columns are added, never renamed. The others
-(``sync_state``, ``residue``, ``refused_…``, ``outcomes_…``, ``schema_version``) are ours alone.
+(``sync_state``, ``residue``, ``former_aliases``, ``refused_…``, ``outcomes_…``,
+``schema_version``) are ours alone.
 
     sync_state      one row per sync: the lease, and the pointer to the last committed run
     residue         identities that left the source but may still be at the destination
+    former_aliases  e-mails that people may still have there: what replaced them is unconfirmed
     snapshot_S_N    what the query said at run N, one row per identity
     refused_S_N     rows that run N could not use: no identifier, or an identity lost to another
     changes_S_N     the plan of run N, in the order of ``_seq``
@@ -98,6 +100,9 @@ class ControlTables:
         )
         self.residue = self._table(
             "residue", text="sync_name identity alias primary_key", number="sync_run_id"
+        )
+        self.former = self._table(
+            "former_aliases", text="sync_name identity alias", number="sync_run_id"
         )
 
     def _table(  # noqa: PLR0913 - one argument per column type reads like a table

@@ -101,7 +101,6 @@ def test_a_column_of_constants_may_become_one_of_values(postgres: Place) -> None
     assert error is None, complaint(history, error)
 
 
-@pytest.mark.xfail(strict=True, reason="an address given up in an unconfirmed update is forgotten")
 def test_an_address_that_may_still_be_linked_holds_its_person(duckdb: Place) -> None:
     rounds = (
         Round((_row(1, "a@x.test", "u1"),)),

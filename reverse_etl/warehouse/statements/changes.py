@@ -39,7 +39,7 @@ from reverse_etl.warehouse.tables import OUTCOME_COLUMNS, empty, exact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import CompoundSelect, FromClause, Table, TableClause
+    from sqlalchemy import CompoundSelect, FromClause, Subquery, Table, TableClause
 
     from reverse_etl.connector import MappedField
     from reverse_etl.warehouse.shape import Base, Shape
@@ -141,6 +141,7 @@ class ChangesStatements:
         refused: Its refused rows, which may still hold somebody's e-mail.
         previous: The base snapshot, or None on a first run.
         base: The base run, or None.
+        former: ``former_aliases``.
         pending: The temporary table of :class:`PendingStatements`, or None when it is empty.
         full: Whether every current row is sent again.
     """
@@ -151,6 +152,7 @@ class ChangesStatements:
     refused: TableClause
     previous: TableClause | None
     base: Base | None
+    former: Table
     pending: TableClause | None
     full: bool
 
@@ -336,7 +338,44 @@ class ChangesStatements:
             identity = func.coalesce(identity, self.pending.c["_identity"])
         held = self._held().subquery("held")
         joined = joined.outerjoin(held, held.c["_alias"] == self._handle(identity, alias))
-        return held.c["_alias"].is_(None), joined
+        if self.base is None or not self.shape.sends_alias:
+            return held.c["_alias"].is_(None), joined
+        formerly = self._formerly_held(self.base)
+        joined = joined.outerjoin(formerly, formerly.c["identity"] == identity)
+        return and_(held.c["_alias"].is_(None), formerly.c["identity"].is_(None)), joined
+
+    def _formerly_held(self, base: Base) -> Subquery:
+        """People who may still have an e-mail of a current row: losing it is unconfirmed."""
+        held, rows = self._held().subquery("held_now"), self.former.c
+        chosen = select(rows.identity).select_from(
+            self.former.join(held, held.c["_alias"] == rows.alias),
+        )
+        mine = [rows.sync_name == self.shape.sync_name, rows.sync_run_id == base.run_id]
+        return chosen.where(*mine).distinct().subquery("formerly")
+
+    def keep_former(self, changes: TableClause, run_id: int) -> Insert:
+        """Remember the e-mails that this plan takes from people, and those still unconfirmed."""
+        sources = []
+        if self.previous is not None:
+            before, now = self.previous.c, changes.c
+            replaced = self.previous.join(changes, before["_identity"] == now["_identity"])
+            other = before["_alias"].is_distinct_from(now["_alias"])
+            chosen = select(before["_identity"].label("identity"), before["_alias"].label("alias"))
+            sources.append(
+                chosen.select_from(replaced).where(before["_alias"].is_not(None), other),
+            )
+        if self.pending is not None and self.base is not None:
+            rows = self.former.c
+            still = self.former.join(self.pending, self.pending.c["_identity"] == rows.identity)
+            mine = [rows.sync_name == self.shape.sync_name, rows.sync_run_id == self.base.run_id]
+            chosen = select(rows.identity, rows.alias).select_from(still).where(*mine)
+            sources.append(chosen)
+        names = ["sync_name", "sync_run_id", "identity", "alias"]
+        found = union(*sources) if sources else empty(("identity", "alias"))
+        kept = found.subquery("kept")
+        key: list[Expression] = [literal(self.shape.sync_name), literal(run_id)]
+        rows_kept = select(*key, kept.c["identity"], kept.c["alias"])
+        return insert(self.former).from_select(names, rows_kept)
 
     def _handle(self, identity: Expression, alias: Expression) -> Expression:
         """The e-mail by which a current row may still hold this person, or an empty text."""
@@ -373,7 +412,7 @@ class ChangesStatements:
         if self.pending is not None:
             sources.append(self._gone(self.pending, changes))
         gone = union(*sources).subquery("gone") if sources else self._nobody().subquery("gone")
-        # One identity may come from both; the base knows it best, so its row is the greater one.
+        # One identity may come from both, then with one row; another e-mail is a former alias.
         rows = select(
             literal(self.shape.sync_name),
             literal(run_id),

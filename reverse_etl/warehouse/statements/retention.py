@@ -19,7 +19,7 @@ def forget_log(log: Table, sync_name: str, now: datetime, days: int) -> Delete:
     return delete(log).where(log.c.sync_name == sync_name, log.c.sync_finished_at < before)
 
 
-def forget_residue(residue: Table, sync_name: str, committed_run: int) -> Delete:
-    """Drop the residue of earlier runs; the committed run's is all that counts."""
-    row = residue.c
-    return delete(residue).where(row.sync_name == sync_name, row.sync_run_id != committed_run)
+def forget_earlier(kept: Table, sync_name: str, committed_run: int) -> Delete:
+    """Drop residue or former aliases of earlier runs; the committed run's is all that counts."""
+    row = kept.c
+    return delete(kept).where(row.sync_name == sync_name, row.sync_run_id != committed_run)
