@@ -167,9 +167,14 @@ class Statements:
             self.now.refused,
             self.before.snapshot if base else None,
             base,
+            self.control.former,
             self.pending if pending else None,
             full=full,
         )
+
+    def former(self) -> list[Statement]:
+        planned = self.changes(base_of(self.shape), pending=True)
+        return [planned.keep_former(self.now.changes, 5)]
 
     def residue(self, *, pending: bool = True) -> list[Statement]:
         planned = self.changes(base_of(self.shape), pending=pending)
@@ -241,6 +246,7 @@ def of_planning(warehouse: Warehouse) -> dict[str, list[Statement]]:
         "plan_upsert_pending": [upsert.changes(base, pending=True).plan()],
         "residue_hybrid": hybrid.residue(),
         "residue_upsert": upsert.residue(pending=False),
+        "former_hybrid": hybrid.former(),
         "no_outcomes": [email.changes(None).no_outcomes()],
         "count_plan": [changes.count_plan(email.now.changes)],
         "plan_parts": [changes.plan_parts(email.now.changes)],
@@ -297,7 +303,7 @@ def of_settling(warehouse: Warehouse) -> dict[str, list[Statement]]:
     return {
         **prefixed("settle", statements.settle()),
         "forget_log": [retention.forget_log(tables.log, SYNC, NOW, 30)],
-        "forget_residue": [retention.forget_residue(tables.residue, SYNC, 5)],
+        "forget_residue": [retention.forget_earlier(tables.residue, SYNC, 5)],
     }
 
 

@@ -58,6 +58,21 @@ FROM (
     FROM reverse_etl.refused_vip_5
     WHERE reverse_etl.refused_vip_5."_alias" IS NOT NULL
   ) AS held ON held."_alias" = coalesce(base."_alias", '')
+  LEFT OUTER JOIN (
+    SELECT DISTINCT reverse_etl.former_aliases.identity AS identity
+    FROM reverse_etl.former_aliases
+    JOIN (
+      SELECT reverse_etl.snapshot_vip_5."_alias" AS "_alias"
+      FROM reverse_etl.snapshot_vip_5
+      WHERE reverse_etl.snapshot_vip_5."_alias" IS NOT NULL
+      UNION
+      SELECT reverse_etl.refused_vip_5."_alias" AS "_alias"
+      FROM reverse_etl.refused_vip_5
+      WHERE reverse_etl.refused_vip_5."_alias" IS NOT NULL
+    ) AS held_now ON reverse_etl.former_aliases.alias = held_now."_alias"
+    WHERE reverse_etl.former_aliases.sync_name = 'vip'
+        AND reverse_etl.former_aliases.sync_run_id = 4
+  ) AS formerly ON formerly.identity = base."_identity"
   WHERE (reverse_etl.snapshot_vip_5."_identity" IS DISTINCT FROM base."_identity" OR reverse_etl.snapshot_vip_5."_alias" IS DISTINCT FROM base."_alias" OR reverse_etl.snapshot_vip_5."plan" IS DISTINCT FROM base."plan" OR reverse_etl.snapshot_vip_5."score" IS DISTINCT FROM base."score")
-      AND (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL OR held."_alias" IS NULL)
+      AND (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL OR held."_alias" IS NULL AND formerly.identity IS NULL)
 ) AS planned;

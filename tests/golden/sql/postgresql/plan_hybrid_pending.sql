@@ -66,6 +66,21 @@ FROM (
     FROM reverse_etl.refused_vip_5
     WHERE reverse_etl.refused_vip_5."_alias" IS NOT NULL
   ) AS held ON held."_alias" = coalesce(CASE WHEN (base."_identity" IS NOT NULL) THEN base."_alias" ELSE pending_vip."_alias" END, '')
+  LEFT OUTER JOIN (
+    SELECT DISTINCT reverse_etl.former_aliases.identity AS identity
+    FROM reverse_etl.former_aliases
+    JOIN (
+      SELECT reverse_etl.snapshot_vip_5."_alias" AS "_alias"
+      FROM reverse_etl.snapshot_vip_5
+      WHERE reverse_etl.snapshot_vip_5."_alias" IS NOT NULL
+      UNION
+      SELECT reverse_etl.refused_vip_5."_alias" AS "_alias"
+      FROM reverse_etl.refused_vip_5
+      WHERE reverse_etl.refused_vip_5."_alias" IS NOT NULL
+    ) AS held_now ON reverse_etl.former_aliases.alias = held_now."_alias"
+    WHERE reverse_etl.former_aliases.sync_name = 'vip'
+        AND reverse_etl.former_aliases.sync_run_id = 4
+  ) AS formerly ON formerly.identity = coalesce(base."_identity", pending_vip."_identity")
   WHERE (reverse_etl.snapshot_vip_5."_identity" IS DISTINCT FROM base."_identity" OR reverse_etl.snapshot_vip_5."_alias" IS DISTINCT FROM base."_alias" OR reverse_etl.snapshot_vip_5."plan" IS DISTINCT FROM base."plan" OR reverse_etl.snapshot_vip_5."score" IS DISTINCT FROM base."score" OR pending_vip."_due")
-      AND (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL OR held."_alias" IS NULL)
+      AND (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL OR held."_alias" IS NULL AND formerly.identity IS NULL)
 ) AS planned;
