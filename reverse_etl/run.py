@@ -90,12 +90,14 @@ def run_sync(
         ports: Time, chance and the wire, for tests.
 
     Returns:
-        What the run did; a run that failed says so there and does not raise.
+        What the run did; a run whose source, plan or delivery failed says so there.
 
     Raises:
         ConfigError: There is no such sync, or its config cannot be used.
         Busy: Another run of the sync is active; nothing was written.
-        WarehouseError: The warehouse cannot be opened, or our tables cannot be made.
+        LeaseLost: Another run took over before this one had planned.
+        WarehouseError: The warehouse cannot be opened or was lost before the run had planned,
+            or our tables cannot be made.
     """
     return Run(config, sync_name, options or Options(), ports or Ports()).execute()
 
@@ -122,6 +124,7 @@ class Run:
         self.window = WINDOW_ROUNDS * self.account.max_in_flight * self.account.records_per_request
         self.report = RunReport(sync_name)
         self.run_id = self.rows_read = 0
+        self.broken_off = False
         self.started_at: Any = None
 
     # --- the story -------------------------------------------------------------------------
@@ -329,12 +332,17 @@ class Run:
         self.lease.guard(tx.run(committed))
 
     def _is_committed(self) -> bool:
-        """Whether this is the last committed run: a commit may take effect and go unheard.
+        """Whether this may be the last committed run: a commit may take effect and go unheard.
 
         Then its tables are the base, and its row stays "delivering" for the next run to settle.
         """
-        with self.warehouse.transaction() as tx:
-            base = tx.state(self.sync.name).base
+        try:
+            with self.warehouse.transaction() as tx:
+                # The fence waits for a commit that is still on its way to this row.
+                self.lease.confirm(tx)
+                base = tx.state(self.sync.name).base
+        except LeaseLost:
+            return True
         return base is not None and base.run_id == self.run_id
 
     def end_unplanned(self, status: str, error: RunError) -> None:
@@ -342,6 +350,7 @@ class Run:
         tables, report = self.warehouse.tables, self.report
         report.status, report.error_code, report.error = status, error.code, str(error)
         if isinstance(error, LeaseLost) or self._is_committed():
+            # Whoever has the lease next settles what is there.
             return
         report.warnings += drop_run(self.warehouse, self.sync.name, self.run_id)
         with self.warehouse.transaction() as tx:
@@ -370,17 +379,23 @@ class Run:
         if plan.size == 0:
             return Delivery("done", None, None, 0, [], 0, [])
         transport = self.ports.transport(self.account)
+        self.broken_off = True
         try:
-            sender = self._sender(transport)
-            try:
-                sender.target = self._target(sender)
-            except DestinationError as error:
-                return sender.undelivered("fatal", error)
-            except Interrupted as error:
-                return sender.undelivered("interrupted", error)
-            return sender.deliver(self._pages(plan), 0, self.window, self._checkpoint(plan))
+            delivery = self._deliver_over(transport, plan)
         finally:
             transport.close()
+        self.broken_off = False
+        return delivery
+
+    def _deliver_over(self, transport: Transport, plan: Plan) -> Delivery:
+        sender = self._sender(transport)
+        try:
+            sender.target = self._target(sender)
+        except DestinationError as error:
+            return sender.undelivered("fatal", error)
+        except Interrupted as error:
+            return sender.undelivered("interrupted", error)
+        return sender.deliver(self._pages(plan), 0, self.window, self._checkpoint(plan))
 
     def _sender(self, transport: Transport) -> Sender:
         return Sender(
@@ -487,18 +502,31 @@ class Run:
         report.failed_records_open = totals.failed_records_open
         report.error_code, report.error = delivery.error_code, delivery.error_reason
         report.warnings += delivery.warnings
-        self.ports.progress(plan.size, plan.size)
+        self.ports.progress(delivery.position, plan.size)
 
     def retain(self) -> None:
         """Drop what is older than the config says."""
         rules = self.sync.observability
         try:
-            self.report.warnings += retain(self.warehouse, self.sync.name, self.run_id, rules)
-        except WarehouseError as error:
+            self.report.warnings += retain(
+                self.warehouse,
+                self.lease,
+                self.sync.name,
+                self.run_id,
+                rules,
+            )
+        except (LeaseLost, WarehouseError) as error:
             self.report.warnings.append(f"old logs and snapshots stay for now: {error}")
 
     def give_lease_back(self) -> None:
-        """Let the next run in at once."""
+        """Let the next run in: at once, unless a request may still be on its way.
+
+        A delivery that was broken off by an error left requests that the destination may yet
+        apply; the lease outlives them, and then expires.
+        """
+        if self.broken_off:
+            self.lease.let_expire()
+            return
         try:
             self.lease.give_back()
         except WarehouseError as error:

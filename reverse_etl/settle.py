@@ -162,11 +162,19 @@ def _run_values(totals: Totals, ending: Ending, status: str, finished: datetime)
 
 
 def retain(
-    warehouse: Warehouse, sync_name: str, committed_run: int, rules: ObservabilityConfig
+    warehouse: Warehouse,
+    lease: Lease,
+    sync_name: str,
+    committed_run: int,
+    rules: ObservabilityConfig,
 ) -> list[str]:
     """Drop what is older than the rules say; return warnings about what could not be dropped.
 
-    The committed run's tables are never dropped: it is the base of the next run.
+    Only what is older than the committed run is ever dropped: it is the base of the next run,
+    and a newer one belongs to whoever has taken the lease meanwhile.
+
+    Raises:
+        LeaseLost: Another run has taken over; nothing was dropped.
     """
     with warehouse.transaction() as tx:
         now = tx.now()
@@ -175,6 +183,7 @@ def retain(
         for kept in (warehouse.tables.residue, warehouse.tables.former):
             tx.run(retention.forget_earlier(kept, sync_name, committed_run))
         old = _old_runs(tx, sync_name, committed_run, rules.snapshots_to_keep)
+        lease.confirm(tx)
     return drop_tables(warehouse, sync_name, old)
 
 
@@ -209,5 +218,5 @@ def _old_runs(
         (kind, run)
         for kind in RUN_TABLES
         for run in tx.runs_with_tables(kind, sync_name)
-        if run not in kept
+        if run < committed_run and run not in kept
     ]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import typer  # noqa: TC002 - typer reads the annotations
 
 from reverse_etl.cli.session import ConfigOption, JsonOption, session_of
 from reverse_etl.cli.usable import find_unusable
 from reverse_etl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from reverse_etl.config import Config
 
 
 def validate(
@@ -21,6 +25,7 @@ def validate(
     problems, not_yet = find_unusable(loaded, names)
     if problems:
         raise ConfigError(problems)
+    not_yet += _unheeded(loaded)
     for problem in not_yet:
         session.output.note(f"warning: {problem}")
     session.output.say(f"config ok: {len(names)} sync{'' if len(names) == 1 else 's'}", "green")
@@ -28,6 +33,21 @@ def validate(
         {"syncs": names, "problems": [], "warnings": [*loaded.warnings, *not_yet]}
     )
     return 0
+
+
+def _unheeded(config: Config) -> list[str]:
+    """Return what is checked, and right, but heeded by no command of this version."""
+    from reverse_etl.schedule import Manual  # noqa: PLC0415 - loads croniter
+
+    scheduled = [name for name, sync in config.syncs.items() if sync.schedule != Manual()]
+    found = [
+        f"{config.path}: syncs.{name}.schedule: nothing runs schedules in this version yet; "
+        f"call `reverse-etl run-sync {name}` from cron or an orchestrator"
+        for name in scheduled
+    ]
+    if config.notifications:
+        found.append(f"{config.path}: notifications: none are sent in this version yet")
+    return found
 
 
 def schema(ctx: typer.Context, *, as_json: JsonOption = False) -> int:

@@ -169,8 +169,10 @@ def runs(
         session.output.say(f"{sync} never ran: {session.command('run-sync', sync)}")
         return 0
     counts = ["inserts", "updates", "deletes", "failed", "requests"]
-    heads = ["run", "status", "started (UTC)", *counts]
+    heads = ["run", "status", "started (UTC)", *counts, "error"]
     session.output.table(heads, [_run_row(run) for run in found], "")
+    if found[0]["error_reason"]:
+        session.output.say(f"run {found[0]['sync_run_id']}: {found[0]['error_reason']}")
     return 0
 
 
@@ -186,7 +188,7 @@ def _run_row(run: Mapping[str, Any]) -> list[object]:
     succeeded = [run[f"{operation}s_succeeded"] for operation in _OPERATIONS]
     failed = sum(run[f"{operation}s_failed"] for operation in _OPERATIONS)
     head = [run["sync_run_id"], run["status"], run["started_at"]]
-    return [*head, *succeeded, failed, run["requests_sent"]]
+    return [*head, *succeeded, failed, run["requests_sent"], run["error_code"]]
 
 
 # --- failures ------------------------------------------------------------------------------
@@ -276,6 +278,8 @@ def _next_step(*, again: bool, code: str) -> str:
         return "the next run tries it again"
     if code == "duplicate_identity":
         return "another row has this identity; nothing to send"
+    if code == "missing_identifier":
+        return "waits until its values change in the source"
     return "waits until its values change in the source, or for run-sync --full"
 
 

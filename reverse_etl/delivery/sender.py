@@ -58,6 +58,8 @@ LOOK_FOR_STOP_S = 0.25
 MOST_WARNINGS = 100
 """Different warnings kept per delivery; a connector may have one for each batch."""
 
+_STOPPED = "told to stop; what was on the wire is settled, the rest stays planned"
+
 _TOO_MANY = 429
 _SERVER_ERROR = 500
 
@@ -520,7 +522,7 @@ class _Run:
         stretches = self._cut(pages)
         while True:
             if self._halt is None and not self._all_settled() and self._sender.stop():
-                self._halt = _Halt("interrupted")
+                self._halt = _Halt("interrupted", "interrupted", _STOPPED)
             self._open_what_fits(stretches)
             self._start_what_is_due()
             if self._over():

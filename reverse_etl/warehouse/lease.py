@@ -145,6 +145,10 @@ class Lease:
         """Fence a transaction: it commits only while the lease is ours."""
         self.guard(tx.run(control.still_mine(self._state, self._sync_name, self.token)))
 
+    def let_expire(self) -> None:
+        """Stop holding the lease without giving it back; where a lock proves it, it is free."""
+        _IN_USE.discard(self._owner)
+
     def give_back(self) -> None:
         """Let the next run in at once; harmless when the lease is already lost."""
         _IN_USE.discard(self._owner)

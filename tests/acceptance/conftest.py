@@ -263,7 +263,7 @@ class World:
 
     def run(self, *, stop: Callable[[], bool] = lambda: False, **options: Any) -> RunReport:
         """Run the sync and hold the run against what is promised of every run."""
-        report = self._run(stop, options)
+        report = self.run_unchecked(stop, options)
         self._check_report(report)
         self._check_log(report)
         if report.status in FINISHED:
@@ -280,10 +280,11 @@ class World:
         """Run the sync, which is killed before a request or after its answer."""
         self.dies_before_request, self.dies_after_request = before, after
         with pytest.raises(Killed):
-            self._run(lambda: False, {})
+            self.run_unchecked(lambda: False, {})
         self._bury()
 
-    def _run(self, stop: Callable[[], bool], options: Mapping[str, Any]) -> RunReport:
+    def run_unchecked(self, stop: Callable[[], bool], options: Mapping[str, Any]) -> RunReport:
+        """Run the sync, whatever becomes of it."""
         self.sent.clear()
         self.database.release()
         ports = Ports(self.clock, random.Random(7), transport=self._transport, stop=stop)
@@ -303,7 +304,7 @@ class World:
         """
         try:
             with _killed_at(moment):
-                self._run(lambda: False, {})
+                self.run_unchecked(lambda: False, {})
         except Killed:
             self._bury()
             return True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from reverse_etl.settle import retain
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import World
@@ -15,6 +17,8 @@ MOST_STATEMENTS = 200
 
 # What is about the order of requests is the same for every warehouse.
 duckdb_only = pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
+# A lease that expires by a clock.
+postgresql_only = pytest.mark.parametrize("warehouse_url", ["postgresql"], indirect=True)
 
 # Requests of the run that is killed: one delete, two inserts, one by one.
 MOMENTS = [{"before": 0}, {"after": 1}, {"before": 1}, {"after": 2}, {"before": 2}, {"after": 3}]
@@ -146,3 +150,32 @@ def test_killed_at_any_statement(world: World) -> None:
         assert list(world.failed()) == ["row:3"]
     assert killed > 5
     world.quiet()
+
+
+# --- a run that was paused past its lease ------------------------------------------------------
+
+
+@postgresql_only
+def test_a_run_that_lost_its_lease_drops_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has taken the lease may have committed: what it made is the base now."""
+
+    def paused(*parts: Any) -> list[str]:
+        monkeypatch.setattr("reverse_etl.run.retain", retain)
+        world.sql(
+            "UPDATE reverse_etl.sync_state SET lease_expires_at = TIMESTAMP '2001-01-01 00:00:00'"
+        )
+        world.put_emails("ada", "bob")
+        world.run()
+        return retain(*parts)
+
+    world.put_emails("ada")
+    monkeypatch.setattr("reverse_etl.run.retain", paused)
+    report = world.run_unchecked(lambda: False, {})
+    assert report.status == "succeeded"
+    assert any("has taken the lease" in warning for warning in report.warnings)
+
+    world.put_emails("ada", "bob", "cy")
+    assert world.run().planned == world.changes(insert=1)
+    assert world.members() == {"ada@x.com", "bob@x.com", "cy@x.com"}

@@ -686,7 +686,7 @@ def test_stop_awaits_the_wire_and_starts_nothing() -> None:
 
     delivery = world.deliver(page(1, 60))
 
-    assert (delivery.ended, delivery.error_code) == ("interrupted", None)
+    assert (delivery.ended, delivery.error_code) == ("interrupted", "interrupted")
     assert (delivery.position, delivery.requests_sent) == (20, 2)
     assert world.clock.time == START + 10
     assert world.settled(delivery) == {}
@@ -746,7 +746,8 @@ def test_stop_before_the_start_sends_nothing() -> None:
 
     delivery = world.deliver(page(1, 10))
 
-    assert delivery == Delivery("interrupted", None, None, 0, [], 0, [])
+    assert (delivery.ended, delivery.error_code) == ("interrupted", "interrupted")
+    assert (delivery.position, delivery.settled, delivery.requests_sent) == (0, [], 0)
 
 
 def test_stop_when_all_is_done_is_no_interruption() -> None:

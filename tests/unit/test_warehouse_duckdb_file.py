@@ -201,3 +201,24 @@ print(Planner(warehouse).run("select 1 as id, 'a@x.org' as email").counts)
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr, done.returncode) == ("(1, 0, 0)\n", "", 0)
+
+
+@pytest.mark.parametrize(
+    "ending", ["raise SystemExit(3)", "import sys; sys.exit(3)", "kept = error"]
+)
+def test_a_program_ends_in_silence_after_an_error_too(path: Path, ending: str) -> None:
+    program = f"""
+from reverse_etl.errors import SourceError
+from reverse_etl.testing.planner import Planner, StandingClock
+from reverse_etl.warehouse import warehouse_at
+with warehouse_at("duckdb:///{path}", "reverse_etl", StandingClock()) as warehouse:
+    try:
+        Planner(warehouse).run("select 1 as id, 'a@x.org' as email, cast('x' || 1 as integer) as v",
+            fields=["v"])
+    except SourceError as error:
+        {ending}
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert done.returncode == (0 if "kept" in ending else 3)

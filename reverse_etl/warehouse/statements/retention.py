@@ -22,4 +22,4 @@ def forget_log(log: Table, sync_name: str, now: datetime, days: int) -> Delete:
 def forget_earlier(kept: Table, sync_name: str, committed_run: int) -> Delete:
     """Drop residue or former aliases of earlier runs; the committed run's is all that counts."""
     row = kept.c
-    return delete(kept).where(row.sync_name == sync_name, row.sync_run_id != committed_run)
+    return delete(kept).where(row.sync_name == sync_name, row.sync_run_id < committed_run)
