@@ -199,7 +199,7 @@ class _Columns:
             hint = f" (closest: {close[0]})" if close else ""
             self._missing.append(f"{key} names the column {name}{hint}")
             return name
-        if column.name.startswith("_") and column.name in _OUR_COLUMNS:
+        if column.name.lower() in _OUR_COLUMNS:
             self._missing.append(f"{key} names {column.name}, a word of our own: give it an alias")
         self.used[column.name] = column
         return column.name

@@ -74,6 +74,11 @@ class DuckDBSql(Sql):
         """Return the kind; a type that ends in brackets is a list of it."""
         return Kind.NESTED if type_name.endswith("]") else super().kind(type_name)
 
+    def comparable(self, now: SourceColumn, before: SourceColumn) -> bool:
+        """Compare nested values, which are stored as they are, only with their own type."""
+        same = super().comparable(now, before)
+        return same and (now.kind is not Kind.NESTED or now.type_name == before.type_name)
+
     def read(self, expression: Expression, column: SourceColumn) -> Expression:
         """Read as text what Arrow has no number for."""
         beyond = column.type_name.lower() in _BEYOND_ARROW

@@ -21,7 +21,7 @@ from sqlalchemy import (
     or_,
 )
 
-from reverse_etl.warehouse.shape import Kind, SourceColumn
+from reverse_etl.warehouse.shape import NUMBERS, Kind, SourceColumn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,6 +86,10 @@ class Sql:
         if column.kind is Kind.OTHER:
             return cast(expression, String)
         return expression
+
+    def comparable(self, now: SourceColumn, before: SourceColumn) -> bool:
+        """Return whether values of two columns can be compared with each other."""
+        return now.kind is before.kind or {now.kind, before.kind} <= NUMBERS
 
     def read(self, expression: Expression, column: SourceColumn) -> Expression:
         """Return what is read of a stored column, for Arrow."""

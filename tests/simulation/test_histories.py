@@ -10,7 +10,7 @@ import pytest
 from reverse_etl.testing.histories import Fault, History, Round, Row, generate
 from reverse_etl.testing.simulation import Place, Played, complaint, duckdb_place, violation
 
-DUCKDB_SEEDS = range(1, 25)
+DUCKDB_SEEDS = range(1, 31)
 POSTGRES_SEEDS = range(1_001, 1_017)
 
 # What the seeds must have met, or they prove nothing. One seed more or less changes the numbers.

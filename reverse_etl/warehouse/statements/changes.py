@@ -32,7 +32,6 @@ from sqlalchemy import (
     union_all,
 )
 
-from reverse_etl.warehouse.shape import NUMBERS
 from reverse_etl.warehouse.sql import Comparison
 from reverse_etl.warehouse.tables import OUTCOME_COLUMNS, empty, exact
 
@@ -246,8 +245,7 @@ class ChangesStatements:
         known = self.base.columns.get(before) if self.base else None
         if known is None:
             return False
-        kind = self.shape.columns[now].kind
-        return known.kind is kind or {known.kind, kind} <= NUMBERS
+        return self.sql.comparable(self.shape.columns[now], known)
 
     def _same_types(self) -> bool:
         pairs = ((field, self._base_field(field.name)) for field in self.shape.fields)
