@@ -4,4 +4,4 @@
 DELETE
 FROM reverse_etl.residue
 WHERE reverse_etl.residue.sync_name = 'vip'
-    AND reverse_etl.residue.sync_run_id != 5;
+    AND reverse_etl.residue.sync_run_id < 5;
