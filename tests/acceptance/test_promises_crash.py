@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reverse_etl.errors import WarehouseError
 from reverse_etl.settle import retain
 
 if TYPE_CHECKING:
@@ -179,3 +180,20 @@ def test_a_run_that_lost_its_lease_drops_nothing(
     world.put_emails("ada", "bob", "cy")
     assert world.run().planned == world.changes(insert=1)
     assert world.members() == {"ada@x.com", "bob@x.com", "cy@x.com"}
+
+
+@postgresql_only
+def test_a_delivery_broken_off_keeps_its_lease(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request is applied, or never, before the next run starts: so the lease outlives it."""
+
+    def lost(*_: Any) -> None:
+        raise WarehouseError("the warehouse was lost")
+
+    world.put_emails("ada")
+    monkeypatch.setattr("reverse_etl.run.Run._pages", lost)
+    report = world.run_unchecked(lambda: False, {})
+    assert (report.status, report.error_code) == ("failed", "warehouse_error")
+    held = world.sql("SELECT lease_owner FROM reverse_etl.sync_state")
+    assert held[0]["lease_owner"] is not None
