@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -57,6 +58,8 @@ class Request:
             all of them. Read for the ``attempts`` of the sync log.
         repeatable: Whether sending it twice is the same as once. The engine repeats such a
             request by itself; after any other it hands the conversation the doubtful answer.
+        spool: Whether the body of a successful answer goes to a file instead of memory: for
+            answers that grow with what the destination holds, such as the members of a list.
     """
 
     method: str
@@ -66,6 +69,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     changes: Sequence[int] | None = None
     repeatable: bool = True
+    spool: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,14 @@ class Response:
         status: HTTP status code.
         body: The body; text or JSON is the reader's to find out.
         headers: Header names in lower case.
+        spooled: The file that holds the body instead, after a 2xx answer to a request with
+            ``spool``. It lives until the transport is closed.
     """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    spooled: Path | None = None
 
     def json(self) -> Any:  # noqa: ANN401 - the shape of a foreign answer is unknown
         """Return the decoded body, or None when it is not JSON."""
@@ -250,6 +257,56 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetInfo:
+    """One target of an account, as ``reverse-etl lists`` shows it.
+
+    Attributes:
+        id: The destination's own id as text.
+        name: Its name.
+        kind: The destination's word for its type, e.g. ``Standard``.
+        description: Free text, or None.
+        created_at: When it was made, in UTC without time zone, or None.
+        writable: Whether a sync could keep it.
+    """
+
+    id: str
+    name: str
+    kind: str
+    description: str | None = None
+    created_at: datetime | None = None
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of what ``reverse-etl check`` found out.
+
+    Attributes:
+        subject: What was looked at, two or three words: ``api key``, ``list``, ``fields``.
+        verdict: ``ok``; ``warning``: works, but look at it; ``failed``: a run would not work;
+            ``unproven``: could not be found out without writing.
+        text: One sentence, with the next step where there is one; never a secret.
+    """
+
+    subject: str
+    verdict: Literal["ok", "warning", "failed", "unproven"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How one profile at the destination differs from what was delivered.
+
+    Attributes:
+        kind: ``missing``: there is no such profile; ``different``: values differ.
+        reason: One line for a person: which fields, ours and theirs, cut short.
+    """
+
+    kind: Literal["missing", "different"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """Records ready to be put into requests, column by column; all lists are equally long.
 
@@ -355,6 +412,11 @@ class DestinationObject(ABC):
         prefixed: Whether an identity is written ``name:value`` (more than one identifier kind).
         sends_alias: Whether the second identifier is sent along with the first.
         deletes: Whether a person who left can be removed (or cleared) at all.
+        clears_fields: Whether a delete clears the fields that were sent, and removes nobody:
+            then the engine remembers which were sent and hands them to :meth:`prepare`.
+        whole_seconds: Whether times are sent cut to seconds, so that less is no change.
+        audits: What :meth:`read_members` (``members``) or :meth:`compare_profiles`
+            (``profiles``) can be asked for; None when the object offers no audit.
         limits: See :class:`Limits`.
         host: Host name of the account, part of what makes it *this* account.
         kind: Project type or the like, part of what makes it *this* account.
@@ -365,6 +427,9 @@ class DestinationObject(ABC):
     prefixed: bool
     sends_alias: bool
     deletes: bool
+    clears_fields: bool = False
+    whole_seconds: bool = False
+    audits: Literal["members", "profiles"] | None = None
     limits: Limits
     host: str
     kind: str
@@ -382,7 +447,9 @@ class DestinationObject(ABC):
             operation: The kind of all the changes.
             changes: Columns ``_identity`` (text), ``_alias`` (text, may be NULL) and the mapped
                 columns. A column's Arrow field metadata may hold ``kind``: ``json`` or
-                ``number`` says how its text is to be read.
+                ``number`` says how its text is to be read. With :attr:`clears_fields` also
+                ``_fields``: for a delete the destination fields to clear, as one or more JSON
+                arrays of names, each on a line of its own; names may repeat.
         """
 
     @abstractmethod
@@ -393,6 +460,41 @@ class DestinationObject(ABC):
         """Whether the same request may succeed a little later."""
         del batch
         return response.status in TRANSIENT_STATUSES
+
+    def inspect(self, columns: pa.Schema) -> Generator[Request, Answer, Sequence[Finding]]:
+        """Look, without changing anything, whether a run would work.
+
+        Args:
+            columns: The mapped columns, with the metadata described at :meth:`prepare`.
+        """
+        del columns
+        yield from ()
+        return ()
+
+    def read_members(self, target: Target) -> Generator[Request, Answer, Sequence[Path]]:
+        """Ask who is in the target; return the spooled answers (``audits`` is ``members``)."""
+        raise NotImplementedError
+
+    def parse_members(self, lines: Iterator[bytes]) -> Iterator[pa.RecordBatch]:
+        """Read a spooled answer; pure.
+
+        Args:
+            lines: The lines of one answer, in order.
+
+        Returns:
+            Record batches with one text column for each of :attr:`identifiers`, named like it:
+            what the line is as that identifier, normalised, or NULL when it cannot be one.
+        """
+        raise NotImplementedError
+
+    def compare_profiles(
+        self, prepared: Prepared
+    ) -> Generator[Request, Answer, Sequence[Drift | None]]:
+        """Read the profiles of prepared upserts; return how each differs, or None.
+
+        ``audits`` is ``profiles``.
+        """
+        raise NotImplementedError
 
 
 class Connector(ABC):
@@ -430,6 +532,16 @@ class Connector(ABC):
         mode: str,
     ) -> DestinationObject:
         """Return the object a sync writes to. May import pyarrow."""
+
+    def limits(self, account: AccountSettings) -> Limits:
+        """Return the limits of an account, whatever the object."""
+        raise NotImplementedError
+
+    def list_targets(
+        self, account: AccountSettings
+    ) -> Generator[Request, Answer, Sequence[TargetInfo]]:
+        """Ask for everything that a sync of this account could write to, the newest first."""
+        raise NotImplementedError
 
     def sandbox(self) -> ModuleType | None:
         """Import and return the sandbox module, or None."""
