@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from .faults import Effects, FaultPlan, rate_limit_reply
 from .limits import DOCUMENTED, RateLimits
-from .list_calls import Handler, ListCalls
+from .list_calls import ListCalls
+from .user_calls import UserCalls
 from .wire import ApiError, Call, Reply, action_not_found, envelope
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from .settings import Settings
     from .state import State
+    from .wire import Handler
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,15 @@ class Api:
         self._state = state
         self._settings = settings
         self._faults = faults
-        self._router = Router(ListCalls(state, settings).routes())
+        calls = (ListCalls(state, settings), UserCalls(state, settings))
+        self._router = Router({name: each for one in calls for name, each in one.routes().items()})
         documented = DOCUMENTED if settings.documented_limits else {}
         self.limits = RateLimits(settings.rate_limit, documented, settings.monotonic)
 
     def strike(self, call: Call) -> Effects:
         """Name the call's endpoint and return what the faults do to it."""
         route, call.arguments = self._router.find(call.method, call.path)
+        call.shape = self._settings.response_shape
         call.endpoint = route.endpoint if route else f"{call.method} {call.path}"
         return self._faults.strike(call)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .faults import Fault
 from .people import PROJECT_TYPES
 from .server import Sandbox
+from .settings import MAX_FIELDS, MISMATCH_SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,11 @@ def serve(argv: Sequence[str]) -> int:
         latency_seconds=arguments.latency_ms / 1000,
         response_shape=arguments.response_shape,
         documented_limits=arguments.documented_limits,
+        field_limit=arguments.field_limit,
+        add_unrecognized_fields=arguments.unrecognized_fields == "add",
+        type_mismatch=arguments.type_mismatch,
+        visibility_lag_seconds=arguments.visibility_lag,
+        new_list_lag_seconds=arguments.new_list_lag,
     )
     with _on_signal(stop.set):
         try:
@@ -98,6 +104,14 @@ def _not_negative(text: str) -> float:
     return value
 
 
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        message = f"{text} is not a number of 0 or more"
+        raise argparse.ArgumentTypeError(message)
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reverse-etl sandbox",
@@ -114,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="requests a second for each endpoint, 0 for no limit (%(default)s)",
     )
-    add("--documented-limits", action="store_true", help="also the documented ones: getUsers 5/min")
+    add("--documented-limits", action="store_true", help="also the documented ones: bulkUpdate 5/s")
     add("--latency-ms", type=_not_negative, default=0, metavar="MS", help="before each answer")
     add("--seed", type=int, default=0, help="decides every random choice (%(default)s)")
     add(
@@ -122,6 +136,39 @@ def _parser() -> argparse.ArgumentParser:
         choices=("current", "old"),
         default="current",
         help="bodies of today, or those recorded in 2017 and 2021",
+    )
+    add(
+        "--field-limit",
+        type=_count,
+        default=MAX_FIELDS,
+        metavar="N",
+        help="profile fields that the project may have (%(default)s)",
+    )
+    add(
+        "--unrecognized-fields",
+        choices=("add", "drop"),
+        default="add",
+        help="what happens to fields that the project does not know (%(default)s)",
+    )
+    add(
+        "--type-mismatch",
+        choices=MISMATCH_SCOPES,
+        default="batch",
+        help="a value of the wrong type refuses its batch or its user (%(default)s)",
+    )
+    add(
+        "--visibility-lag",
+        type=_not_negative,
+        default=0,
+        metavar="SECONDS",
+        help="how long reads do not show a change, 2 to 12 at Iterable (%(default)s)",
+    )
+    add(
+        "--new-list-lag",
+        type=_not_negative,
+        default=0,
+        metavar="SECONDS",
+        help="how long subscribe does not know a new list (%(default)s)",
     )
     add(
         "--fault",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from .faults import Fault, parse_faults
+from .fields import format_time
 from .wire import Call, Reply, action_not_found, json_reply
 
 if TYPE_CHECKING:
@@ -19,15 +22,24 @@ CONTROL_PREFIX = "/sandbox/"
 class Control:
     """The control interface under ``/sandbox/``: no key, loopback only, never faulted.
 
-    ==========================  ===============================================================
-    ``GET /sandbox/faults``     the faults, with how often each was ``seen`` and ``struck``
-    ``POST /sandbox/faults``    an array replaces all faults, an object goes behind the others
-    ``GET /sandbox/state``      counts and lists; ``?members=true`` adds the members
-    ``GET /sandbox/requests``   the last requests, oldest first
-    ``POST /sandbox/lists``     ``{name, members?, listType?}``: puts foreign members on a list
-    ``POST /sandbox/forget``    ``{identifiers}``: erases people for good
-    ``POST /sandbox/reset``     back to an empty project
-    ==========================  ===============================================================
+    ===========================  ==============================================================
+    ``GET /sandbox/state``       everything, see below; ``?brief=true`` leaves people out
+    ``GET /sandbox/requests``    the last requests, oldest first
+    ``GET /sandbox/faults``      the faults, with how often each was ``seen`` and ``struck``
+    ``POST /sandbox/faults``     an array replaces all faults, an object goes behind the others
+    ``POST /sandbox/lists``      ``{name, members?, listType?}``: puts foreign members on a list
+    ``POST /sandbox/profiles``   ``{email?, userId?, dataFields?}`` or an array of them
+    ``POST /sandbox/fields``     ``{types?, limit?}``: fixes types of fields, and how many may be
+    ``POST /sandbox/forget``     ``{identifiers}``: erases people for good
+    ``POST /sandbox/unforget``   ``{identifiers}``: lets them come back
+    ``POST /sandbox/reset``      back to an empty project
+    ===========================  ==============================================================
+
+    The state is one JSON object: ``projectType``, ``settings``, ``counters``, ``profiles`` (how
+    many there are), ``people`` (each with its identifiers, fields and times), ``lists`` (each
+    with its ``members``, and how many of them are ``foreign``), ``fields`` (with their types),
+    ``fieldLimit``, ``forgotten`` (hashes), ``globalUnsubscribes``, ``faults``, ``requests`` and
+    ``maxInFlight``. It is the truth: no visibility lag.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -39,7 +51,10 @@ class Control:
             "GET /sandbox/state": self._state,
             "GET /sandbox/requests": lambda _call: [asdict(r) for r in sandbox.state.requests],
             "POST /sandbox/lists": self._seed_list,
+            "POST /sandbox/profiles": self._add_profiles,
+            "POST /sandbox/fields": self._declare_fields,
             "POST /sandbox/forget": self._forget,
+            "POST /sandbox/unforget": self._unforget,
             "POST /sandbox/reset": self._reset,
         }
 
@@ -49,7 +64,7 @@ class Control:
         if route is None:
             return action_not_found()
         try:
-            return json_reply(route(call))
+            return Reply(200, orjson.dumps(route(call), option=orjson.OPT_INDENT_2) + b"\n")
         except KeyError as error:
             return json_reply({"error": f"{error} is missing"}, 400)
         except (ValueError, LookupError) as error:
@@ -68,8 +83,38 @@ class Control:
         name, list_type = _text(document["name"]), _text(document.get("listType", "Standard"))
         return {"listId": self._sandbox.seed_list(name, _texts(document, "members"), list_type)}
 
+    def _add_profiles(self, call: Call) -> object:
+        document = call.document()
+        entries = document if isinstance(document, list) else [document]
+        for entry in entries:
+            if not isinstance(entry, dict) or entry.keys() - {"email", "userId", "dataFields"}:
+                message = "a profile is an object with email, userId and dataFields"
+                raise ValueError(message)
+            email, user_id = (
+                None if entry.get(key) is None else _text(entry[key]) for key in ("email", "userId")
+            )
+            data = entry.get("dataFields") or {}
+            if not isinstance(data, dict):
+                message = "dataFields is an object"
+                raise ValueError(message)  # noqa: TRY004 - a fault of the data
+            self._sandbox.add_profile(email=email, user_id=user_id, fields=data)
+        return {}
+
+    def _declare_fields(self, call: Call) -> object:
+        document = _object(call)
+        types, limit = document.get("types", {}), document.get("limit")
+        if not isinstance(types, dict) or type(limit) not in {int, type(None)}:
+            message = "the body is {types: {field: type}, limit: number}"
+            raise ValueError(message)
+        self._sandbox.declare_fields({key: _text(value) for key, value in types.items()}, limit)
+        return {"fields": self._sandbox.state.fields.types}
+
     def _forget(self, call: Call) -> object:
         self._sandbox.forget(*_texts(_object(call), "identifiers"))
+        return {}
+
+    def _unforget(self, call: Call) -> object:
+        self._sandbox.state.unforget(*_texts(_object(call), "identifiers"))
         return {}
 
     def _reset(self, _call: Call) -> object:
@@ -77,19 +122,49 @@ class Control:
         return {}
 
     def _state(self, call: Call) -> object:
-        state = self._sandbox.state
+        state, brief = self._sandbox.state, call.query.get("brief") == "true"
         with state.lock:
             return {
                 "projectType": self._sandbox.settings.project_type,
-                "profiles": len(state.people),
+                "settings": self._settings(),
                 "counters": dict(state.counters),
+                "profiles": len(state.people),
+                "lists": self._lists(brief=brief),
+                "fields": state.fields.types,
+                "fieldLimit": state.fields.limit,
+                "forgotten": {
+                    "hashedEmails": sorted(state.people.forgotten.emails),
+                    "hashedUserIds": sorted(state.people.forgotten.user_ids),
+                },
                 "globalUnsubscribes": sorted(state.global_unsubscribes),
-                "maxInFlight": state.max_in_flight,
+                "faults": self._sandbox.plan.report(),
                 "requests": len(state.requests),
-                "lists": self._lists(with_members=call.query.get("members") == "true"),
+                "maxInFlight": state.max_in_flight,
+                **({} if brief else {"people": self._people()}),
             }
 
-    def _lists(self, *, with_members: bool) -> list[dict[str, Any]]:
+    def _settings(self) -> dict[str, object]:
+        """Return the settings that are plain values, without the key."""
+        settings = self._sandbox.settings
+        values = {each.name: getattr(settings, each.name) for each in fields(settings) if each.repr}
+        return {name: value for name, value in values.items() if not callable(value)}
+
+    def _people(self) -> list[dict[str, Any]]:
+        state = self._sandbox.state
+        everyone = (state.people.stored(each) for each in range(state.people.made))
+        return [
+            {
+                "email": each.email,
+                "userId": each.user_id,
+                "dataFields": each.fields,
+                "createdAt": format_time(each.made),
+                "updatedAt": format_time(each.changed),
+            }
+            for each in everyone
+            if each is not None
+        ]
+
+    def _lists(self, *, brief: bool) -> list[dict[str, Any]]:
         state = self._sandbox.state
         lists: list[dict[str, Any]] = [
             {
@@ -101,7 +176,7 @@ class Control:
             }
             for each in state.lists.values()
         ]
-        for each in lists if with_members else ():
+        for each in () if brief else lists:
             each["members"] = sorted(state.members(each["id"]))
         return lists
 

@@ -18,10 +18,13 @@ some actions the identifiers a body must carry) and what it does (``action``):
 ``truncate``           applied; half of the answer, then closed
 ``bad_json``           applied; 200 with a body that is no JSON
 ``miscount``           applied; ``success_delta`` and ``fail_delta`` are added to the counts
+``extra_keys``         applied; an answer that is a JSON object gets keys that nobody knows
+``old_shape``          applied; the answer has the shape recorded in 2017
 =====================  ========================================================================
 
 Faults are tried in their order. Each one that strikes counts; the first one that settles the
-answer (all but ``latency``, ``refuse`` and ``miscount``) ends the search.
+answer (all but ``latency``, ``refuse``, ``miscount``, ``extra_keys`` and ``old_shape``) ends the
+search.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import orjson
 
 from .state import FAILURE_KEYS
-from .wire import HTML, INTERNAL_ERROR, TEXT, Call, Reply, Shape, bad_json_body, envelope
+from .wire import HTML, INTERNAL_ERROR, TEXT, Call, Reply, bad_json_body, envelope
 from .wire import invalid_list_id as unknown_list
 
 if TYPE_CHECKING:
@@ -55,6 +58,8 @@ Action = Literal[
     "truncate",
     "bad_json",
     "miscount",
+    "extra_keys",
+    "old_shape",
 ]
 Form = Literal["json", "html", "text"]
 Wire = Literal["send", "reset", "hang", "truncate"]
@@ -62,7 +67,7 @@ Wire = Literal["send", "reset", "hang", "truncate"]
 MIN_ERROR_STATUS, MAX_ERROR_STATUS, FIRST_SERVER_ERROR = 400, 599, 500
 
 _NEEDS_IDENTIFIERS = frozenset({"refuse", "reject_index", "reject_batch_with"})
-_GO_ON = frozenset({"latency", "refuse", "miscount"})
+_GO_ON = frozenset({"latency", "refuse", "miscount", "extra_keys", "old_shape"})
 _NOT_APPLIED = frozenset({"reset_before", "hang_before"})
 _CAUSES = frozenset(key.removesuffix("Emails").removesuffix("UserIds") for key in FAILURE_KEYS)
 
@@ -90,6 +95,7 @@ class Fault:
         form: Kind of body for ``status`` and ``rate_limit``.
         code: ``code`` of a JSON body; None means the usual one for the status.
         msg: ``msg`` of a JSON body, or the text; None means the usual one.
+        params: ``params`` of a JSON body.
         retry_after: Seconds, for the header; None leaves the header out.
         seconds: For ``latency`` and the hangs.
         identifiers: E-mails (in any case) or userIds.
@@ -108,6 +114,7 @@ class Fault:
     form: Form = "json"
     code: str | None = None
     msg: str | None = None
+    params: Any = None
     retry_after: float | None = None
     seconds: float = 0
     identifiers: tuple[str, ...] = ()
@@ -250,12 +257,11 @@ def _wanted_lists(fault: Fault, call: Call) -> set[int]:
 class FaultPlan:
     """The faults of a sandbox, in order. Thread-safe."""
 
-    def __init__(self, seed: int, project_id: int, shape: Shape) -> None:
+    def __init__(self, seed: int, project_id: int) -> None:
         """Start without faults."""
         self._lock = threading.Lock()
         self._seed = seed
         self._project_id = project_id
-        self._shape: Shape = shape
         self._armed: list[_Armed] = []
 
     def replace(self, faults: Iterable[Fault]) -> None:
@@ -305,6 +311,10 @@ class FaultPlan:
             effects.refuse.update(_refused(fault, call))
         elif action == "miscount":
             effects.edits.append(lambda reply: _miscounted(reply, fault))
+        elif action == "extra_keys":
+            effects.edits.append(_extended)
+        elif action == "old_shape":
+            call.shape = "old"
         elif action == "bad_json":
             effects.edits.append(_garbled)
         elif action in {
@@ -326,10 +336,12 @@ class FaultPlan:
         if fault.action == "invalid_list":
             return unknown_list(_list_id(call), self._project_id)
         if fault.action == "reject_batch_with":
-            return envelope(400, fault.code or "BadParams", fault.msg or "Invalid request")
+            return envelope(
+                400, fault.code or "BadParams", fault.msg or "Invalid request", fault.params
+            )
         index, key = next(iter(_carried(fault, call).values()))
         root = "subscribers" if "/lists/" in call.path else "users"
-        return bad_json_body(call, {f"obj.{root}[{index}].{key}": "string"}, self._shape)
+        return bad_json_body(call, {f"obj.{root}[{index}].{key}": "string"})
 
 
 def _break_wire(fault: Fault, effects: Effects) -> None:
@@ -360,11 +372,11 @@ def _rate_limited(fault: Fault, call: Call, project_id: int) -> Reply:
 
 def rate_limit_reply(call: Call, requests: float, seconds: float, project_id: int) -> Reply:
     """Return the 429 of the API (recorded 2017 for an export, without any rate-limit header)."""
-    minute = 60
-    rate, unit = (requests, "minute") if seconds == minute else (requests / seconds, "second")
+    units: Mapping[float, str] = {60: "minute", 86_400: "day"}
+    rate = requests if seconds in units else requests / seconds
     msg = (
-        f"Exceeded rate limit of {float(rate)} per {unit} for endpoint: {call.path}, "
-        f"project: {project_id} "
+        f"Exceeded rate limit of {float(rate)} per {units.get(seconds, 'second')} for endpoint: "
+        f"{call.path}, project: {project_id} "
     )
     return envelope(429, "RateLimitExceeded", msg, {})
 
@@ -379,7 +391,7 @@ def _status_reply(fault: Fault, status: int) -> Reply:
     elif fault.form == "text":
         reply = Reply(status, (fault.msg or msg).encode(), TEXT)
     else:
-        reply = envelope(status, fault.code or code, fault.msg or msg)
+        reply = envelope(status, fault.code or code, fault.msg or msg, fault.params)
     return _with_retry_after(reply, fault)
 
 
@@ -398,6 +410,24 @@ def _miscounted(reply: Reply, fault: Fault) -> Reply:
     if isinstance(document, dict) and "successCount" in document:
         document["successCount"] += fault.success_delta
         document["failCount"] += fault.fail_delta
+        reply.body = orjson.dumps(document)
+    return reply
+
+
+def _extended(reply: Reply) -> Reply:
+    """Return the answer with unknown keys, at the top and within ``failedUpdates``.
+
+    "Iterable may add fields to API response bodies" (article 204780579).
+    """
+    try:
+        document = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        return reply
+    if isinstance(document, dict):
+        failed = document.get("failedUpdates")
+        if isinstance(failed, dict):
+            failed["unheardOfEmails"] = []
+        document |= {"unheardOf": {"nested": [1, None]}, "anotherCount": 7}
         reply.body = orjson.dumps(document)
     return reply
 

@@ -17,12 +17,31 @@ class Rate(NamedTuple):
     seconds: float
 
 
+_READ = (Rate(100, 1),)
+_LONG_READ = (Rate(5, 60),)
+_PRIVACY = (Rate(3, 1),)
+_FORGET = (Rate(3, 1), Rate(1000, 86_400))
+
 # The limits of the API description, per project.
-DOCUMENTED: Mapping[str, Rate] = {
-    "GET /api/lists": Rate(100, 1),
-    "GET /api/lists/getUsers": Rate(5, 60),
-    "GET /api/lists/previewUsers": Rate(5, 60),
-    "GET /api/lists/{listId}/size": Rate(5, 60),
+DOCUMENTED: Mapping[str, tuple[Rate, ...]] = {
+    "GET /api/lists": _READ,
+    "GET /api/lists/getUsers": _LONG_READ,
+    "GET /api/lists/previewUsers": _LONG_READ,
+    "GET /api/lists/{listId}/size": _LONG_READ,
+    "POST /api/users/bulkUpdate": (Rate(5, 1),),
+    "POST /api/users/update": (Rate(500, 1),),
+    "POST /api/users/merge": (Rate(50, 1),),
+    "POST /api/users/forget": _FORGET,
+    "POST /api/users/unforget": _FORGET,
+    "GET /api/users/forgotten": _PRIVACY,
+    "GET /api/users/forgottenUserIds": _PRIVACY,
+    "GET /api/users/getFields": (Rate(3, 1),),
+    "GET /api/users/getByEmail": _READ,
+    "GET /api/users/{email}": _READ,
+    "GET /api/users/byUserId": _READ,
+    "GET /api/users/byUserId/{userId}": _READ,
+    "DELETE /api/users/{email}": _READ,
+    "DELETE /api/users/byUserId/{userId}": _READ,
 }
 
 
@@ -32,36 +51,39 @@ class RateLimits:
     def __init__(
         self,
         per_second: float,
-        documented: Mapping[str, Rate],
+        documented: Mapping[str, tuple[Rate, ...]],
         monotonic: Callable[[], float],
     ) -> None:
         """Set the limits.
 
         Args:
             per_second: For every endpoint without a documented limit; 0 means none.
-            documented: Endpoint to its own limit.
+            documented: Endpoint to its own limits.
             monotonic: Seconds that never go back.
         """
         # A rate below one a second is one request in a longer window.
-        self._default = Rate(max(per_second, 1), max(1, 1 / per_second)) if per_second else None
+        rate = Rate(max(per_second, 1), max(1, 1 / per_second)) if per_second else None
+        self._default = (rate,) if rate else ()
         self._documented = documented
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._taken: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._taken: defaultdict[tuple[str, Rate], deque[float]] = defaultdict(deque)
 
     def exceeded(self, endpoint: str) -> Rate | None:
         """Count a request; return the limit that it breaks, or None."""
-        rate = self._documented.get(endpoint, self._default)
-        if rate is None:
+        rates = self._documented.get(endpoint, self._default)
+        if not rates:
             return None
         now = self._monotonic()
         with self._lock:
-            taken = self._taken[endpoint]
-            while taken and taken[0] <= now - rate.seconds:
-                taken.popleft()
-            if len(taken) + 1 > rate.requests:
-                return rate
-            taken.append(now)
+            for rate in rates:
+                taken = self._taken[endpoint, rate]
+                while taken and taken[0] <= now - rate.seconds:
+                    taken.popleft()
+                if len(taken) + 1 > rate.requests:
+                    return rate
+            for rate in rates:
+                self._taken[endpoint, rate].append(now)
         return None
 
     def clear(self) -> None:

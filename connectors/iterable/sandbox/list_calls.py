@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from .people import Bare, Person
-from .state import FAILURE_KEYS, BulkResult, MailingList, State
-from .wire import (
-    TEXT,
-    ApiError,
-    BodyReader,
-    Call,
-    Reply,
-    Shape,
-    envelope,
-    invalid_list_id,
-    json_reply,
-)
+from .bulk import bulk_reply, read_people, refused_fields
+from .wire import TEXT, ApiError, BodyReader, Call, Reply, envelope, invalid_list_id, json_reply
 
 if TYPE_CHECKING:
-    from .settings import Settings
+    from collections.abc import Mapping, Sequence
 
-Handler = Callable[[Call], Reply]
+    from .settings import Settings
+    from .state import MailingList, State
+    from .wire import Handler
 
 PREVIEW_DEFAULT = 1000
 PREVIEW_MAX = 5000
-
-_SUBSCRIBER_TYPES: Mapping[str, tuple[type, str]] = {
-    "email": (str, "string"),
-    "userId": (str, "string"),
-    "dataFields": (dict, "object"),
-    "preferUserId": (bool, "boolean"),
-    "mergeNestedObjects": (bool, "boolean"),
-}
 
 
 class ListCalls:
@@ -59,15 +41,19 @@ class ListCalls:
 
     def get_lists(self, _call: Call) -> Reply:
         """Return all lists, newest first (recorded 2017)."""
-        newest_first = sorted(self._state.lists.values(), key=lambda each: -each.id)
+        shown = [
+            each for each in self._state.lists.values() if self._state.recent.shows(each.made_at)
+        ]
+        newest_first = sorted(shown, key=lambda each: -each.id)
         return json_reply({"lists": [_details(each) for each in newest_first]})
 
     def create(self, call: Call) -> Reply:
         """Make a static list."""
-        body = BodyReader(call, self._settings.response_shape)
+        body = BodyReader(call)
         name, description = body.string("name"), body.optional_string("description")
         body.done()
-        return json_reply({"listId": self._state.add_list(name, description).id})
+        made = self._state.add_list(name, description, made_at=self._settings.monotonic())
+        return json_reply({"listId": made.id})
 
     def delete(self, call: Call) -> Reply:
         """Delete a list (texts recorded 2017; that of the 409 is chosen)."""
@@ -84,20 +70,21 @@ class ListCalls:
 
     def subscribe(self, call: Call) -> Reply:
         """Put people on a list; any type of list takes them (recorded 2017)."""
-        body = BodyReader(call, self._settings.response_shape)
+        body = BodyReader(call)
         list_id = body.integer("listId")
         people = read_people(body)
         existing_only = body.flag("updateExistingUsersOnly")
         body.done()
         target = self._target(list_id)
-        result = self._state.subscribe(
-            target, people, existing_only=existing_only, refuse=call.refuse
-        )
-        return bulk_reply(result, self._settings.response_shape)
+        with refused_fields(self._settings.project_id):
+            result = self._state.subscribe(
+                target, people, existing_only=existing_only, refuse=call.refuse
+            )
+        return bulk_reply(result, call.shape)
 
     def unsubscribe(self, call: Call) -> Reply:
         """Take people off a list."""
-        body = BodyReader(call, self._settings.response_shape)
+        body = BodyReader(call)
         list_id = body.integer("listId")
         people = read_people(body)
         everywhere = body.flag("channelUnsubscribe")
@@ -106,12 +93,12 @@ class ListCalls:
         if not body.has("channelUnsubscribe"):
             self._state.counters["channel_unsubscribe_unstated"] += 1
         result = self._state.unsubscribe(target, people, everywhere=everywhere, refuse=call.refuse)
-        return bulk_reply(result, self._settings.response_shape)
+        return bulk_reply(result, call.shape)
 
     def get_users(self, call: Call) -> Reply:
         """Return all members, one a line, in chunks (recorded 2017)."""
         target = self._queried(call)
-        return self._lines(call, sorted(target.members), chunked=True)
+        return self._lines(call, self._state.shown_members(target), chunked=True)
 
     def preview_users(self, call: Call) -> Reply:
         """Return a random sample of members."""
@@ -124,12 +111,13 @@ class ListCalls:
     def size(self, call: Call) -> Reply:
         """Return the number of members as text."""
         target = self._read(call.arguments[0])
-        return Reply(200, str(len(target.members)).encode(), TEXT)
+        return Reply(200, str(len(self._state.shown_members(target))).encode(), TEXT)
 
     def _target(self, list_id: int) -> MailingList:
-        found = self._state.lists.get(list_id)
-        if found is None:
-            raise ApiError(invalid_list_id(list_id, self._settings.project_id))
+        found, settings = self._state.lists.get(list_id), self._settings
+        now = settings.monotonic()
+        if found is None or found.made_at + settings.new_list_lag_seconds > now:
+            raise ApiError(invalid_list_id(list_id, settings.project_id))
         return found
 
     def _queried(self, call: Call) -> MailingList:
@@ -145,7 +133,7 @@ class ListCalls:
 
     def _lines(self, call: Call, members: Sequence[int], *, chunked: bool = False) -> Reply:
         prefer = call.query.get("preferUserId") == "true"
-        name = self._state.people.name
+        name = self._state.shown_name
         text = "".join(f"{name(each, prefer_user_id=prefer)}\n" for each in members)
         return Reply(200, text.encode(), TEXT, chunked=chunked)
 
@@ -162,85 +150,3 @@ def _details(each: MailingList) -> dict[str, object]:
     if each.list_type == "Suppression":
         details["isGlobalSuppressionEnabled"] = False
     return details
-
-
-def read_people(body: BodyReader, name: str = "subscribers") -> list[Person] | Bare:
-    """Return the people of a request body; faulty types become problems of the body.
-
-    Args:
-        body: The body.
-        name: Key of the array.
-
-    Raises:
-        ApiError: An entry has neither identifier (400, chosen; recorded for single users).
-    """
-    entries = body.array(name)
-    bare = _bare(entries, "email") or _bare(entries, "userId")
-    return bare or _read_each(body, name, entries)
-
-
-def _bare(entries: list[Any], key: Literal["email", "userId"]) -> Bare | None:
-    """Return the entries if each is a string under that key and nothing else."""
-    try:
-        values = [entry[key] for entry in entries if len(entry) == 1]
-        "".join(values)  # the quickest way to learn that all are strings
-    except (TypeError, LookupError):
-        return None
-    return Bare(key, values) if len(values) == len(entries) else None
-
-
-def _read_each(body: BodyReader, name: str, entries: list[Any]) -> list[Person]:
-    people = []
-    for index, entry in enumerate(entries):
-        if isinstance(entry, dict):
-            people.append(_read_person(body, f"obj.{name}[{index}]", entry))
-        else:
-            body.problems[f"obj.{name}[{index}]"] = "object"
-    if not body.problems and any(p.email is None and p.user_id is None for p in people):
-        raise ApiError(envelope(400, "BadParams", "Either email or userId must be set"))
-    return people
-
-
-def _read_person(body: BodyReader, path: str, entry: Mapping[str, Any]) -> Person:
-    for key, value in entry.items():
-        expected = _SUBSCRIBER_TYPES.get(key)
-        if expected and value is not None and not isinstance(value, expected[0]):
-            body.problems[f"{path}.{key}"] = expected[1]
-    return Person(
-        entry.get("email"),
-        entry.get("userId"),
-        entry.get("dataFields"),
-        bool(entry.get("preferUserId")),
-        bool(entry.get("mergeNestedObjects")),
-    )
-
-
-def bulk_reply(result: BulkResult, shape: Shape) -> Reply:
-    """Return the bulk response (API description: UserBulkUpdateListResponse).
-
-    The old shape, recorded in 2017 and 2021, has only the arrays that are deprecated today; it
-    names every person there that was not taken.
-    """
-    counts = {"successCount": result.success, "failCount": result.fail}
-    if shape == "old":
-        old = {key: _by_kind(result, key) for key in ("invalidEmails", "invalidUserIds")}
-        if not old["invalidUserIds"]:
-            del old["invalidUserIds"]
-        return json_reply({**counts, **old})
-    failed = {key: result.failures.get(key, []) for key in FAILURE_KEYS}
-    return json_reply(
-        {
-            **counts,
-            "createdFields": sorted(result.created_fields),
-            "filteredOutFields": [],
-            "invalidEmails": failed["invalidEmails"],
-            "invalidUserIds": failed["invalidUserIds"],
-            "failedUpdates": {**failed, **result.failures},
-        }
-    )
-
-
-def _by_kind(result: BulkResult, deprecated: str) -> list[str]:
-    ending = deprecated.removeprefix("invalid")
-    keys = [key for key in result.failures if key.endswith(ending)]
-    return [identifier for key in keys for identifier in result.failures[key]]

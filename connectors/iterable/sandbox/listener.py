@@ -11,6 +11,7 @@ import struct
 import sys
 import threading
 import time
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import parse_qsl
@@ -149,7 +150,22 @@ class Connection(BaseHTTPRequestHandler):
         if len(body) < int(length):
             self.close_connection = True
             return None
-        return body
+        return self._unpacked(body)
+
+    def _unpacked(self, body: bytes) -> bytes | None:
+        """Return a body without its gzip (that the API takes it is chosen)."""
+        if self.headers.get("Content-Encoding", "").lower() != "gzip":
+            return body
+        unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        try:
+            unpacked = unpacking.decompress(body, MAX_READ_BYTES)
+        except zlib.error:
+            self._refuse_body(envelope(400, "BadJsonBody", "The body is not gzip"))
+            return None
+        if unpacking.unconsumed_tail:
+            self._refuse_body(envelope(413, "BatchTooLarge", "Request body is too large"))
+            return None
+        return unpacked
 
     def _refuse_body(self, reply: Reply) -> None:
         self.close_connection = True

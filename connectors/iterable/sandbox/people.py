@@ -1,49 +1,30 @@
 """The profiles of a project and the rules that find them.
 
 Sources: Iterable support articles 9216719179796 (project types) and 29156459027348 (creating
-and identifying users), 209082806 (e-mail validation), and the API description of the subscribe
-call. What those leave open is decided here and marked "chosen".
+and identifying users), and the API description of the subscribe call. What those leave open is
+decided here and marked "chosen".
 """
 
 from __future__ import annotations
 
-import re
-import zlib
+from bisect import bisect_right
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+from .identifiers import Forgotten, hashed, is_email, is_user_id, placeholder
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
+
+    from .visibility import Recent
 
 ProjectType = Literal["email", "user_id", "hybrid"]
 PROJECT_TYPES: tuple[str, ...] = get_args(ProjectType)
 
-MAX_EMAIL_LOCAL = 64
-MAX_EMAIL_DOMAIN = 253
-
-# The real service checks the top-level domain against the list of the IANA. This one refuses
-# the names that can never be delivered to, and accepts .test and .example, which RFC 2606
-# sets aside for data like that of a sandbox.
-_DEAD_DOMAINS = (".invalid", ".local", ".localhost", ".onion")
-
-_ATOM = r"[^\s\x00-\x1f\x7f()<>@,;:\\\".\[\]]+"
-_LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
-_EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+(?:[^\W\d_]{{2,63}}|xn--[a-z0-9-]+)")
-_USER_ID = re.compile(r"[!-~](?:[ -~]{0,50}[!-~])?")
-
-
-def is_email(value: str) -> bool:
-    """Whether the API takes the value, in lower case, as an e-mail address."""
-    if _EMAIL.fullmatch(value) is None or value.endswith(_DEAD_DOMAINS):
-        return False
-    if len(value) <= MAX_EMAIL_LOCAL:  # neither half can be too long
-        return True
-    local, _, domain = value.rpartition("@")
-    return len(local) <= MAX_EMAIL_LOCAL and len(domain) <= MAX_EMAIL_DOMAIN
-
-
-def is_user_id(value: str) -> bool:
-    """Whether the API takes the value as a userId: 1 to 52 printable ASCII, no outer space."""
-    return _USER_ID.fullmatch(value) is not None
+# Fields that are no custom ones: identifiers are columns, lists keep their members, and the
+# time of the last change is the project's to set.
+_NOT_KEPT = frozenset({"email", "userId", "emailListIds", "userListIds", "profileUpdatedAt"})
+_SET_BY_PROJECT = frozenset({"signupDate", "signupSource"})
 
 
 class Person(NamedTuple):
@@ -83,11 +64,29 @@ class Bare(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """A copy of one stored profile."""
+    """A copy of one stored profile, without what the project itself adds to it."""
 
     email: str | None
     user_id: str | None
     fields: Mapping[str, Any]
+
+
+class Stored(NamedTuple):
+    """One profile as it is kept.
+
+    Attributes:
+        email: In lower case, or None.
+        user_id: Or None.
+        fields: Custom fields; a managed one that was set, or removed (None), stands here too.
+        made: Seconds since 1970.
+        changed: Seconds since 1970.
+    """
+
+    email: str | None
+    user_id: str | None
+    fields: Mapping[str, Any]
+    made: int
+    changed: int
 
 
 class Refusal(Exception):  # noqa: N818 - a normal answer of the API, no fault of the program
@@ -121,6 +120,11 @@ class Index:
         if self._first.setdefault(value, profile_id) != profile_id:
             self._others.setdefault(value, []).append(profile_id)
 
+    def all(self, value: str) -> list[int]:
+        """Return the profiles that hold the identifier, in the order of their coming."""
+        first = self._first.get(value)
+        return [] if first is None else [first, *self._others.get(value, ())]
+
     def remove(self, value: str, profile_id: int) -> None:
         """Note that a profile no longer holds the identifier."""
         others = self._others.get(value, [])
@@ -137,16 +141,30 @@ class People:
 
     A profile is a small number; its columns are kept in parallel lists, so that a million
     people fit into a few hundred megabytes. Not thread-safe: the state's lock guards it.
+
+    Attributes:
+        project_type: How the project identifies people.
+        forgotten: Those who must not come back.
     """
 
-    def __init__(self, project_type: ProjectType) -> None:
-        """Start without profiles."""
+    def __init__(self, project_type: ProjectType, recent: Recent) -> None:
+        """Start without profiles.
+
+        Args:
+            project_type: How the project identifies people.
+            recent: Learns of every change.
+        """
         self.project_type: ProjectType = project_type
-        self.known_fields: set[str] = set()
-        self.forgotten: set[str] = set()
+        self.forgotten = Forgotten()
+        self._recent = recent
         self._emails: list[str | None] = []
         self._user_ids: list[str | None] = []
+        # When profiles were made: (number of the first one, time), as few come at each time.
+        self._made: list[tuple[int, int]] = [(0, 0)]
+        self._changed: dict[int, int] = {}
         self._fields: dict[int, dict[str, Any]] = {}
+        self._gone = 0
+        self._now = 0
         self._by_email = Index()
         self._by_user_id = Index()
         self._locate = {
@@ -156,15 +174,46 @@ class People:
         }[project_type]
 
     def __len__(self) -> int:
-        """Return how many profiles were ever made; forgotten ones count."""
+        """Return how many profiles there are."""
+        return len(self._emails) - self._gone
+
+    @property
+    def made(self) -> int:
+        """How many profiles were ever made; their numbers are below this one."""
         return len(self._emails)
+
+    def stamp(self, now: int) -> None:
+        """Take the time, in seconds since 1970, of what is about to be written."""
+        if now != self._now:
+            self._now = now
+            self._made.append((len(self._emails), now))
 
     # --- reading ---------------------------------------------------------------------------
 
     def profile(self, profile_id: int) -> Profile:
         """Return a copy of a profile."""
+        fields = self._fields.get(profile_id, {}).items()
+        return Profile(
+            self._emails[profile_id],
+            self._user_ids[profile_id],
+            {key: value for key, value in fields if value is not None},
+        )
+
+    def stored(self, profile_id: int) -> Stored | None:
+        """Return a profile as it is kept, None when it is gone."""
+        email, user_id = self._emails[profile_id], self._user_ids[profile_id]
+        if email is None and user_id is None:
+            return None
         fields = dict(self._fields.get(profile_id, {}))
-        return Profile(self._emails[profile_id], self._user_ids[profile_id], fields)
+        at = bisect_right(self._made, profile_id, key=itemgetter(0)) - 1
+        made = self._made[at][1]
+        return Stored(email, user_id, fields, made, self._changed.get(profile_id, made))
+
+    def holders(self, email: str | None, user_id: str | None) -> list[int]:
+        """Return the profiles of an e-mail in lower case, or else of a userId."""
+        if user_id is None:
+            return self._by_email.all(email or "")
+        return self._by_user_id.all(user_id)
 
     def find(self, identifier: str) -> int | None:
         """Return the profile of a bare identifier, whichever kind it is, or None."""
@@ -183,6 +232,12 @@ class People:
                 means the project's own first choice, which is the userId.
         """
         email, user_id = self._emails[profile_id], self._user_ids[profile_id]
+        return self.choose(email, user_id, prefer_user_id=prefer_user_id)
+
+    def choose(
+        self, email: str | None, user_id: str | None, *, prefer_user_id: bool | None = None
+    ) -> str:
+        """Return the identifier by which a member with these two is shown; see :meth:`name`."""
         if self.project_type == "email":
             return email or ""
         if self.project_type == "user_id" or prefer_user_id is not False:
@@ -204,21 +259,69 @@ class People:
         return self._add(None, identifier)
 
     def forget(self, identifier: str) -> int | None:
-        """Erase a person for good; return the profile that was emptied, or None."""
+        """Erase a person for good; return the profile that was emptied, or None.
+
+        What is remembered are the identifiers that the project finds people by. Of an
+        identifier that nobody has, an at sign says its kind in a hybrid project.
+        """
         found = self.find(identifier)
-        self.forgotten |= {identifier, identifier.lower()} if "@" in identifier else {identifier}
+        email = identifier if "@" in identifier or self.project_type == "email" else None
+        user_id = None if email else identifier
         if found is not None:
-            profile = self.profile(found)
-            self.forgotten.update(value for value in (profile.email, profile.user_id) if value)
-            self._identify(found, None, None)
-            self._fields.pop(found, None)
+            email, user_id = self._emails[found], self._user_ids[found]
+            self.remove(found)
+        elif self.project_type == "user_id":
+            user_id = identifier
+        if email is not None and self.project_type != "user_id":
+            self.forgotten.emails.add(hashed(email))
+        if user_id is not None and self.project_type != "email":
+            self.forgotten.user_ids.add(hashed(user_id))
         return found
 
-    def upsert(self, person: Person, *, existing_only: bool = False) -> tuple[int, Iterable[str]]:
+    def unforget(self, identifier: str) -> None:
+        """Let the person of an identifier come back; the other identifier stays forgotten."""
+        self.forgotten.emails.discard(hashed(identifier))
+        self.forgotten.user_ids.discard(hashed(identifier))
+
+    def remove(self, profile_id: int) -> None:
+        """Delete a profile; its person may come back."""
+        self._note(profile_id)
+        self._identify(profile_id, None, None)
+        self._fields.pop(profile_id, None)
+        self._gone += 1
+
+    def rename(
+        self, profile_id: int, *, email: str | None = None, user_id: str | None = None
+    ) -> None:
+        """Give a profile another e-mail address or userId; None keeps the one it has."""
+        self._note(profile_id)
+        old = (self._emails[profile_id], self._user_ids[profile_id])
+        self._identify(profile_id, email.lower() if email else old[0], user_id or old[1])
+        self._changed[profile_id] = self._now
+
+    def absorb(self, profile_id: int, gone: int) -> None:
+        """Give a profile what another one has and it lacks, and delete the other one."""
+        email, user_id = self._emails[gone], self._user_ids[gone]
+        fields = {**self._fields.get(gone, {}), **self._fields.get(profile_id, {})}
+        self.remove(gone)
+        self.rename(
+            profile_id,
+            email=self._emails[profile_id] or email,
+            user_id=self._user_ids[profile_id] or user_id,
+        )
+        self._fields[profile_id] = fields
+
+    def upsert(self, person: Person, *, existing_only: bool = False, strictly: bool = False) -> int:
         """Find or make the profile of a person and write its fields.
 
+        Args:
+            person: Its fields as they are to be stored.
+            existing_only: Make no profiles (ignored in e-mail projects, as documented for
+                ``updateExistingUsersOnly``).
+            strictly: Make no profiles in any project.
+
         Returns:
-            The profile, and the profile fields that the project did not have before.
+            The profile.
 
         Raises:
             Refusal: The person is not taken; nothing was changed.
@@ -226,14 +329,20 @@ class People:
         person = self._checked(person)
         found = self._locate(person)
         if found is None:
+            if strictly:
+                raise refusal_of("notFound", person, self.project_type)
             person = self._to_create(person, existing_only=existing_only)
         email, user_id = self._wanted(person, found)
         self._refuse_conflicts(found, email, user_id)
         if found is None:
             found = self._add(email, user_id)
         else:
+            self._note(found)
             self._identify(found, email, user_id)
-        return found, self._write(found, person) if person.fields else ()
+            self._changed[found] = self._now
+        if person.fields:
+            self._write(found, person)
+        return found
 
     def known(self, bare: Bare) -> list[int | None]:
         """Return the profile of each identifier that stands alone, None where there is none.
@@ -270,8 +379,39 @@ class People:
         person = self._checked(person)
         found = self._locate(person)
         if found is None and (self.project_type != "email" or person.email is None):
-            raise Refusal(_not_found(person, self.project_type))
+            raise refusal_of("notFound", person, self.project_type)
         return found
+
+    def find_known(self, person: Person) -> int | None:
+        """Return the profile of a person, None where there is none.
+
+        Raises:
+            Refusal: The person is malformed or forgotten.
+        """
+        return self._locate(self._checked(person))
+
+    def get(self, person: Person) -> int:
+        """Return the profile of a person.
+
+        Raises:
+            Refusal: The person is malformed, forgotten or unknown, in any project.
+        """
+        found = self.find_known(person)
+        if found is None:
+            raise refusal_of("notFound", person, self.project_type)
+        return found
+
+    def check(self, person: Person, *, forgotten: bool = False) -> None:
+        """Check the identifiers of a person.
+
+        Args:
+            person: The person.
+            forgotten: Whether the forgotten are welcome.
+
+        Raises:
+            Refusal: They are malformed, or forgotten.
+        """
+        self._refuse_unfit(person, forgotten=forgotten)
 
     # --- the rules -------------------------------------------------------------------------
 
@@ -283,11 +423,12 @@ class People:
         good = (email is None or self._good_email(email)) and (
             user_id is None or self._good_user_id(user_id)
         )
-        if not good or person.fields or self.forgotten:
+        fields = person.fields
+        if not good or self.forgotten or (fields and ("email" in fields or "userId" in fields)):
             self._refuse_unfit(person)
         return person if email == person.email else person._replace(email=email)
 
-    def _refuse_unfit(self, person: Person) -> None:
+    def _refuse_unfit(self, person: Person, *, forgotten: bool = False) -> None:
         """Refuse a person for every identifier that is malformed, else for those forgotten."""
         emails, failures = _strings(person, "email", person.email)
         user_ids, odd = _strings(person, "userId", person.user_id)
@@ -295,9 +436,8 @@ class People:
         failures += odd
         failures += [("invalidEmails", v) for v in emails if not self._good_email(v)]
         failures += [("invalidUserIds", v) for v in user_ids if not self._good_user_id(v)]
-        if not failures:
-            failures += [("forgottenEmails", v) for v in emails if v in self.forgotten]
-            failures += [("forgottenUserIds", v) for v in user_ids if v in self.forgotten]
+        if not failures and not forgotten:
+            failures += self.forgotten.failures(emails, user_ids)
         if failures:
             raise Refusal(*failures)
 
@@ -332,11 +472,11 @@ class People:
             if person.email is not None:
                 return person
             if person.prefer_user_id and person.user_id is not None:
-                return person._replace(email=_placeholder(person.user_id))
-            raise Refusal(_not_found(person, self.project_type))
+                return person._replace(email=placeholder(person.user_id))
+            raise refusal_of("notFound", person, self.project_type)
         no_key = self.project_type == "user_id" and person.user_id is None
         if existing_only or no_key:
-            raise Refusal(_not_found(person, self.project_type))
+            raise refusal_of("notFound", person, self.project_type)
         return person
 
     def _wanted(self, person: Person, found: int | None) -> tuple[str | None, str | None]:
@@ -368,6 +508,8 @@ class People:
 
     def _add(self, email: str | None, user_id: str | None) -> int:
         profile_id = len(self._emails)
+        if self._recent.seconds:
+            self._recent.note_profile(profile_id, None)
         self._emails.append(email)
         self._user_ids.append(user_id)
         if email is not None:
@@ -376,26 +518,48 @@ class People:
             self._by_user_id.add(user_id, profile_id)
         return profile_id
 
+    def _note(self, profile_id: int) -> None:
+        """Keep what a profile is before it changes, for reads that lag behind."""
+        if self._recent.seconds:
+            self._recent.note_profile(profile_id, self.stored(profile_id))
+
     def _identify(self, profile_id: int, email: str | None, user_id: str | None) -> None:
         _change(self._emails, self._by_email, profile_id, email)
         _change(self._user_ids, self._by_user_id, profile_id, user_id)
 
-    def _write(self, profile_id: int, person: Person) -> list[str]:
-        """Merge ``dataFields`` into a profile; null removes a field."""
-        stored = self._fields.setdefault(profile_id, {})
-        incoming = {k: v for k, v in (person.fields or {}).items() if k not in {"email", "userId"}}
+    def _write(self, profile_id: int, person: Person) -> None:
+        """Put fields into a profile; null removes a field, at the top and within objects."""
+        incoming, stored = person.fields or {}, self._fields.get(profile_id)
+        if stored is None:
+            stored = self._fields[profile_id] = {}
         for key, value in incoming.items():
-            old = stored.get(key)
+            if key in _NOT_KEPT:
+                continue
             if value is None:
-                stored.pop(key, None)
-            elif person.merge_nested and isinstance(old, dict) and isinstance(value, dict):
+                _clear(stored, key)
+            elif type(value) is dict:
+                old = stored.get(key)
                 # One level only: deeper objects and arrays are replaced (article 360035402611).
-                stored[key] = {k: v for k, v in {**old, **value}.items() if v is not None}
+                merges = person.merge_nested and type(old) is dict
+                stored[key] = _without_nulls({**old, **value} if merges and old else value)
             else:
                 stored[key] = value
-        created = [k for k, v in incoming.items() if v is not None and k not in self.known_fields]
-        self.known_fields.update(created)
-        return created
+
+
+def _clear(stored: dict[str, Any], key: str) -> None:
+    if key in _SET_BY_PROJECT:
+        stored[key] = None  # or the project's own value would show again
+    else:
+        stored.pop(key, None)
+
+
+def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object without its nulls, at any depth (chosen below the first)."""
+    return {
+        key: _without_nulls(each) if isinstance(each, dict) else each
+        for key, each in value.items()
+        if each is not None
+    }
 
 
 def _change(column: list[str | None], index: Index, profile_id: int, value: str | None) -> None:
@@ -420,14 +584,15 @@ def _strings(
     return values, [("invalidEmails" if key == "email" else "invalidUserIds", str(inner))]
 
 
-def _not_found(person: Person, project_type: ProjectType) -> tuple[str, str]:
-    """Name an unknown person by the identifier the project looks at first."""
+def refusal_of(cause: str, person: Person, project_type: ProjectType) -> Refusal:
+    """Refuse a person under the identifier that the project looks at first.
+
+    Args:
+        cause: Key of ``failedUpdates`` without its ending, such as ``notFound``.
+        person: The person.
+        project_type: How the project identifies people.
+    """
     email_first = project_type == "email"
     if person.email is not None and (email_first or person.user_id is None):
-        return ("notFoundEmails", person.email)
-    return ("notFoundUserIds", person.user_id or "")
-
-
-def _placeholder(user_id: str) -> str:
-    """Return the address of a profile known by userId only (form: article 29156459027348)."""
-    return f"{user_id}+{zlib.crc32(user_id.encode())}@placeholder.email".lower()
+        return Refusal((f"{cause}Emails", person.email.lower()))
+    return Refusal((f"{cause}UserIds", person.user_id or ""))

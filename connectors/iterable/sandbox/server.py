@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 from uuid import UUID
 
 from .api import Api
 from .control import Control
 from .faults import Effects, Fault, FaultPlan
+from .journal import RequestRecord
 from .listener import HOST, STOP_SECONDS, Listener
 from .settings import Options, Settings
-from .state import RequestRecord, State
+from .state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from .people import ProjectType
+    from .people import Profile, ProjectType
     from .wire import Call, Reply
 
 POLL_SECONDS = 0.02
@@ -57,9 +58,9 @@ class Sandbox:
             ValueError: A setting is out of its range.
         """
         self.settings = Settings(project_type, api_key, seed, **options)
-        self.state = State(project_type, seed)
+        self.state = State(self.settings)
         self._first_faults = tuple(faults)
-        self._plan = FaultPlan(seed, self.settings.project_id, self.settings.response_shape)
+        self._plan = FaultPlan(seed, self.settings.project_id)
         self._plan.replace(self._first_faults)
         self._api = Api(self.state, self.settings, self._plan)
         self._control = Control(self)
@@ -147,6 +148,38 @@ class Sandbox:
     def seed_list(self, name: str, members: Iterable[str] = (), list_type: str = "Standard") -> int:
         """Put members that are not ours on a list, made if need be; return its id."""
         return self.state.seed_list(name, members, list_type)
+
+    def add_profile(
+        self,
+        *,
+        email: str | None = None,
+        user_id: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> Profile:
+        """Find or make a profile as a call would, and write its fields.
+
+        Raises:
+            ValueError: The project does not take the identifiers or the fields.
+        """
+        return self.state.add_profile(email=email, user_id=user_id, fields=fields)
+
+    def declare_fields(self, types: Mapping[str, str], limit: int | None = None) -> None:
+        """Fix the types of profile fields, and on request how many there may be.
+
+        Args:
+            types: Field (nested ones with dots) to type; see :data:`FIELD_TYPES`.
+            limit: Most fields of the project, until a reset; None leaves it.
+
+        Raises:
+            ValueError: A type does not exist, or the limit is negative.
+        """
+        if limit is not None and limit < 0:
+            message = "limit must not be negative"
+            raise ValueError(message)
+        with self.state.lock:
+            self.state.fields.declare(types)
+            if limit is not None:
+                self.state.fields.limit = limit
 
     def forget(self, *identifiers: str) -> None:
         """Erase people for good, as after a GDPR request."""

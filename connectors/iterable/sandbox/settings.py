@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
 from .people import PROJECT_TYPES, ProjectType
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from .wire import Shape
 
 MAX_BODY_BYTES = 4_000_000
+MAX_FIELDS = 1000
+
+MismatchScope = Literal["batch", "user"]
+MISMATCH_SCOPES: tuple[str, ...] = get_args(MismatchScope)
 
 
 class Options(TypedDict, total=False):
@@ -25,7 +29,13 @@ class Options(TypedDict, total=False):
     latency_seconds: float
     max_body_bytes: int
     project_id: int
+    field_limit: int
+    add_unrecognized_fields: bool
+    type_mismatch: MismatchScope
+    visibility_lag_seconds: float
+    new_list_lag_seconds: float
     monotonic: Callable[[], float]
+    clock: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,15 @@ class Settings:
         latency_seconds: Time before each answer.
         max_body_bytes: A longer body is refused with 413 (documented for bulkUpdate: 4 MB).
         project_id: Number of the project in messages.
-        monotonic: Seconds that never go back: measures rates and stamps requests.
+        field_limit: Most profile fields of the project; nested ones count (documented: 1,000).
+        add_unrecognized_fields: Whether fields that are not known yet are made or dropped where
+            a request does not say.
+        type_mismatch: A value that does not fit its field refuses the whole ``batch`` with 400
+            (recorded), or its ``user`` in ``failedUpdates.invalidData...`` (documented).
+        visibility_lag_seconds: How long reads do not show a change (recorded: 2 to 12).
+        new_list_lag_seconds: How long subscribe and unsubscribe do not know a new list.
+        monotonic: Seconds that never go back: measures rates and lags, stamps requests.
+        clock: Seconds since 1970: the times on profiles.
     """
 
     project_type: ProjectType = "email"
@@ -55,7 +73,13 @@ class Settings:
     latency_seconds: float = 0
     max_body_bytes: int = MAX_BODY_BYTES
     project_id: int = 2158
+    field_limit: int = MAX_FIELDS
+    add_unrecognized_fields: bool = True
+    type_mismatch: MismatchScope = "batch"
+    visibility_lag_seconds: float = 0
+    new_list_lag_seconds: float = 0
     monotonic: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
         """Refuse what cannot be.
@@ -63,11 +87,20 @@ class Settings:
         Raises:
             ValueError: A setting is out of its range.
         """
-        if self.project_type not in PROJECT_TYPES:
-            message = (
-                f"project_type: {self.project_type!r} is not one of {', '.join(PROJECT_TYPES)}"
-            )
-            raise ValueError(message)
-        if min(self.rate_limit, self.latency_seconds) < 0:
-            message = "rate_limit and latency_seconds must not be negative"
-            raise ValueError(message)
+        for name, allowed in (
+            ("project_type", PROJECT_TYPES),
+            ("type_mismatch", MISMATCH_SCOPES),
+        ):
+            if getattr(self, name) not in allowed:
+                message = f"{name}: {getattr(self, name)!r} is not one of {', '.join(allowed)}"
+                raise ValueError(message)
+        for name in (
+            "rate_limit",
+            "latency_seconds",
+            "field_limit",
+            "visibility_lag_seconds",
+            "new_list_lag_seconds",
+        ):
+            if getattr(self, name) < 0:
+                message = f"{name} must not be negative"
+                raise ValueError(message)

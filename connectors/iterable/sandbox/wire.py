@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -75,6 +76,7 @@ class Call:
         body: Raw body.
         endpoint: ``METHOD /template`` of the route, or ``METHOD /path`` when there is none.
         arguments: Values of the template's placeholders, in order.
+        shape: Which generation of the API answers.
         refuse: Identifier to ``failedUpdates`` key; put there by a fault, obeyed by the calls
             that answer with a bulk response.
     """
@@ -86,6 +88,7 @@ class Call:
     body: bytes = b""
     endpoint: str = ""
     arguments: tuple[str, ...] = ()
+    shape: Shape = "current"
     refuse: Mapping[str, str] = field(default_factory=dict)
     _document: Any = _UNREAD
 
@@ -118,8 +121,10 @@ class Call:
             return []
         if not isinstance(document, dict):
             return []
-        found = document.get("subscribers", document.get("users"))
-        return found if isinstance(found, list) else []
+        for name in ("subscribers", "users", "updateSubscriptionsRequests"):
+            if isinstance(found := document.get(name), list):
+                return found
+        return [document] if document.keys() & {"email", "userId"} else []
 
     def positions(self) -> dict[str, tuple[int, str]]:
         """Return identifier (e-mails in lower case) to its first index and its key."""
@@ -132,6 +137,9 @@ class Call:
                 if isinstance(value, str):
                     found.setdefault(value.lower() if key == "email" else value, (index, key))
         return found
+
+
+Handler = Callable[[Call], Reply]
 
 
 def json_reply(document: object, status: int = 200) -> Reply:
@@ -153,7 +161,7 @@ def action_not_found() -> Reply:
     return Reply(404, page.encode(), HTML)
 
 
-def bad_json_body(call: Call, problems: Mapping[str, str] | None, shape: Shape) -> Reply:
+def bad_json_body(call: Call, problems: Mapping[str, str] | None) -> Reply:
     """Return the 400 for a malformed body.
 
     The message repeats the body and every header, the API key included: recorded from the real
@@ -163,13 +171,12 @@ def bad_json_body(call: Call, problems: Mapping[str, str] | None, shape: Shape) 
         call: The offending request.
         problems: Path (``obj.users[1].preferUserId``) to a key of the reasons, or None when the
             body is no JSON at all.
-        shape: Which generation of the API answers.
     """
     headers = ", ".join(f"({name},{value})" for name, value in call.headers)
-    container = "ArrayBuffer" if shape == "old" else "List"
+    container = "ArrayBuffer" if call.shape == "old" else "List"
     body = call.body.decode("utf-8", "replace")
     msg = f"[{call.path}] body: {body}, hdrs: {container}({headers})"
-    return envelope(400, "BadJsonBody", msg, _params(problems, shape))
+    return envelope(400, "BadJsonBody", msg, _params(problems, call.shape))
 
 
 def _params(problems: Mapping[str, str] | None, shape: Shape) -> dict[str, object] | None:
@@ -193,19 +200,18 @@ def invalid_list_id(list_id: object, project_id: int) -> Reply:
 class BodyReader:
     """Typed access to a JSON object that collects every fault before it gives up."""
 
-    def __init__(self, call: Call, shape: Shape) -> None:
+    def __init__(self, call: Call) -> None:
         """Decode the body.
 
         Raises:
             ApiError: The body is no JSON object.
         """
         self._call = call
-        self._shape: Shape = shape
         self.problems: dict[str, str] = {}
         try:
             document = call.document()
         except ValueError:
-            raise ApiError(bad_json_body(call, None, shape)) from None
+            raise ApiError(bad_json_body(call, None)) from None
         if not isinstance(document, dict):
             self.problems["obj"] = "object"
             self._give_up()
@@ -251,6 +257,14 @@ class BodyReader:
         self._fault(name, "boolean", value)
         return False
 
+    def optional_flag(self, name: str) -> bool | None:
+        """Return a boolean, None where it is absent or null."""
+        return None if self._document.get(name) is None else self.flag(name)
+
+    def whole(self) -> Mapping[str, Any]:
+        """Return the object itself."""
+        return self._document
+
     def has(self, name: str) -> bool:
         """Whether the body names the key at all."""
         return name in self._document
@@ -271,4 +285,4 @@ class BodyReader:
         self.problems[f"obj.{name}"] = "missing" if value is _UNREAD else kind
 
     def _give_up(self) -> NoReturn:
-        raise ApiError(bad_json_body(self._call, self.problems, self._shape))
+        raise ApiError(bad_json_body(self._call, self.problems))
