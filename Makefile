@@ -2,13 +2,15 @@
 # requirements (docs/decisions/0009); later calls start at once. Needs python3 (3.11 or newer)
 # with its venv module, and make.
 #
-#   make demo            the whole story in the terminal: no account, no database server
-#   make test            style, types, import directions and every test
-#   make lint            the same without the tests
-#   make format          rewrite the code in the house style
-#   make test-lowest     the tests on a built wheel and the oldest dependencies allowed
-#   make requirements    resolve the pins again, after a change of dependencies
-#   make clean           remove the environments and everything that tools left behind
+#   make demo               the whole story in the terminal: no account, no database server
+#   make example-audience   a list in Iterable equal to a query, against the local sandbox
+#   make example-profiles   experiments and churn risk in profile fields, the same way
+#   make test               style, types, import directions and every test
+#   make lint               the same without the tests
+#   make format             rewrite the code in the house style
+#   make test-lowest        the tests on a built wheel and the oldest dependencies allowed
+#   make requirements       resolve the pins again, after a change of dependencies
+#   make clean              remove the environments and everything that tools left behind
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -41,6 +43,10 @@ help:
 .PHONY: demo
 demo: $(RUN_STAMP)
 	@$(BIN)/reverse-etl demo
+
+.PHONY: example-audience example-profiles
+example-audience example-profiles: example-%: $(RUN_STAMP)
+	@$(BIN)/python examples/run.py $*
 
 # pytest runs last, so that its summary is the last line.
 .PHONY: test

@@ -38,6 +38,11 @@ _MULTIPLIERS = {
     "changed": 1_396_717_869,
 }
 
+_NEXT_ASSIGNMENT = (
+    "CASE assignment WHEN 'control' THEN 'variant_a' WHEN 'variant_a' THEN 'variant_b'"
+    " ELSE 'control' END"
+)
+
 
 @cache
 def _template(name: str) -> Template:
@@ -154,7 +159,23 @@ def other_columns() -> dict[str, str]:
         "order_count": scatter("i", "order_count"),
         "ordered": scatter("draw", "ordered"),
         "amount": scatter("draw", "amount"),
+        "offer": _offer("assignment"),
+        "next_assignment": _NEXT_ASSIGNMENT,
+        "next_offer": _offer(_NEXT_ASSIGNMENT),
     }
+
+
+def _offer(assignment: str) -> str:
+    """Return SQL for what an arm offers, as JSON; the control group gets no offer.
+
+    No colon stands before a letter or a digit: a database driver would read a parameter there.
+    """
+    return (
+        f"CAST(CASE {assignment}"
+        """ WHEN 'variant_a' THEN '{"channel": "web", "price": {"months": 3, "rebate": 0.1}}'"""
+        """ WHEN 'variant_b' THEN '{"channel": "app", "price": {"months": 1, "rebate": 0.25}}'"""
+        " END AS JSON)"
+    )
 
 
 def seconds(column: str, limit: int) -> str:

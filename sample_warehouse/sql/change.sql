@@ -18,6 +18,15 @@ SET
 WHERE ${position} >= ${leave_to} AND ${position} < ${plan_to}
   AND signed_up_at < TIMESTAMP '${step_start}';
 
+-- A new plan is a new start: such customers move on to the next arm of their experiments.
+UPDATE ${schema}.experiment_assignments
+SET assignment = ${next_assignment}, offer = ${next_offer}
+WHERE user_id IN (
+  SELECT user_id FROM ${schema}.customers
+  WHERE ${position} >= ${leave_to} AND ${position} < ${plan_to}
+    AND signed_up_at < TIMESTAMP '${step_start}'
+);
+
 -- A big order: it is in orders, it lifts the lifetime value, it halves the risk of losing them.
 INSERT INTO ${schema}.orders
 SELECT

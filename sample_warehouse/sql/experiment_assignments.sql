@@ -26,12 +26,16 @@ drawn AS (
     1 + mod(${arm}, 3) AS arm,
     mod(${added}, ${added_limit}) AS added_seconds
   FROM chosen
+),
+assigned AS (
+  SELECT drawn.*, (ARRAY['control', 'variant_a', 'variant_b'])[arm] AS assignment FROM drawn
 )
 SELECT
   user_id,
   (ARRAY['exp-101', 'exp-102', 'exp-103', 'exp-104'])[experiment],
   (ARRAY['paywall_price', 'homepage_layout', 'newsletter_day', 'trial_length'])[experiment],
-  (ARRAY['control', 'variant_a', 'variant_b'])[arm],
+  assignment,
   TIMESTAMP '${added_from}' + added_seconds * INTERVAL '1 second',
-  churn_risk
-FROM drawn;
+  churn_risk,
+  ${offer}
+FROM assigned;

@@ -18,7 +18,8 @@ CREATE TABLE ${schema}.experiment_assignments (
   experiment_name TEXT,
   assignment TEXT,
   added_at TIMESTAMP,
-  churn_risk DOUBLE PRECISION
+  churn_risk DOUBLE PRECISION,
+  offer JSON
 );
 
 CREATE TABLE ${schema}.orders (

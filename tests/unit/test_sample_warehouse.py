@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -37,6 +38,11 @@ from sample_warehouse.__main__ import main
 PEOPLE = 20_000
 TABLES = ("customers", "experiment_assignments", "orders")
 CONTENTS = "select * from {}"
+# JSON as text: one driver hands it over as a dict, the other one as a string.
+ASSIGNMENTS = (
+    "select user_id, experiment_id, experiment_name, assignment, added_at, churn_risk,"
+    " cast(offer as text) from experiment_assignments"
+)
 COUNT = "select count(distinct customer_id) from customers where {}"
 README = files("sample_warehouse").joinpath("README.md").read_text(encoding="utf-8")
 
@@ -84,7 +90,8 @@ def plain(url: str) -> str:
 
 def contents(run: Run, table: str) -> list[str]:
     """Every row of a table as text, sorted: what is compared between builds and engines."""
-    return sorted(map(repr, run(CONTENTS.format(table)).fetchall()))
+    query = ASSIGNMENTS if table == "experiment_assignments" else CONTENTS.format(table)
+    return sorted(map(repr, run(query).fetchall()))
 
 
 def digest(run: Run) -> str:
@@ -256,6 +263,33 @@ def test_experiments_are_even_and_the_second_is_another_one(built: Run) -> None:
     assert PEOPLE * 0.018 < double[0] < PEOPLE * 0.025
 
 
+def test_assignments_hold_times_nulls_and_nested_values(built: Run) -> None:
+    columns = built(
+        "select column_name, data_type from information_schema.columns"
+        " where table_name = 'experiment_assignments' order by ordinal_position"
+    ).fetchall()
+    assert columns == [
+        ("user_id", "VARCHAR"),
+        ("experiment_id", "VARCHAR"),
+        ("experiment_name", "VARCHAR"),
+        ("assignment", "VARCHAR"),
+        ("added_at", "TIMESTAMP"),
+        ("churn_risk", "DOUBLE"),
+        ("offer", "JSON"),
+    ]
+    offers = built("select distinct assignment, offer from experiment_assignments").fetchall()
+    assert len(offers) == 3
+    by_arm = {arm: json.loads(offer) for arm, offer in offers if offer is not None}
+    assert set(by_arm) == {"variant_a", "variant_b"}
+    assert by_arm["variant_a"]["price"] == {"months": 3, "rebate": 0.1}
+    assert by_arm["variant_b"]["channel"] == "app"
+    (nulls,) = built(
+        "select count(*) filter (churn_risk is null), count(*) filter (user_id is null)"
+        " from experiment_assignments"
+    ).fetchall()
+    assert all(count > 50 for count in nulls)
+
+
 def test_orders_have_one_number_each_and_a_customer(built: Run) -> None:
     (row,) = built(
         "select count(*), count(distinct order_id), count(distinct customer_id),"
@@ -359,6 +393,31 @@ def test_step_carries_over_to_orders_and_experiments(run: Run) -> None:
     assert 10 < len(now - assigned) < 120
     halved = {number for number in values if before[number][0][7]}
     assert all(after[number][0][7] == before[number][0][7] / 2 for number in halved)
+
+
+def test_a_new_plan_moves_a_customer_to_the_next_arm(run: Run) -> None:
+    following = {"control": "variant_a", "variant_a": "variant_b", "variant_b": "control"}
+    query = (
+        "select user_id, experiment_id, list(distinct assignment) from experiment_assignments"
+        " where user_id in (select user_id from customers where user_id <> '' group by user_id"
+        " having count(distinct customer_id) = 1) group by all"
+    )
+    build(run, "duckdb", PEOPLE)
+    before = {tuple(row[:2]): row[2] for row in run(query).fetchall()}
+    people = customers(run)
+    evolve(run, "duckdb", 1)
+    after = {tuple(row[:2]): row[2] for row in run(query).fetchall()}
+
+    new_plan = {people[number][0][1] for number in column_changes(people, customers(run), 4)}
+    moved = {key for key in before.keys() & after.keys() if before[key] != after[key]}
+    assert len(moved) > 5
+    assert {user_id for user_id, _ in moved} <= new_plan
+    assert all(after[key] == [following[arm] for arm in before[key]] for key in moved)
+    (odd,) = run(
+        "select count(*) from experiment_assignments"
+        " where (assignment = 'control') <> (offer is null)"
+    ).fetchall()
+    assert odd == (0,)
 
 
 def test_steps_are_deterministic_and_differ(run: Run) -> None:
