@@ -1,25 +1,30 @@
-"""Iterable: keep a static list (and, later, user profiles) equal to a warehouse query.
+"""Iterable: keep a static list, or the fields of profiles, equal to a warehouse query.
 
 Importing this package stays cheap: pyarrow and orjson are loaded by :meth:`bind` only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
 
+from connectors.iterable import lists
 from connectors.iterable.checks import check
+from connectors.iterable.limits import limits_of
 from connectors.iterable.settings import IterableAccount, ListSettings, UserSettings
 from reverse_etl.connector import (
     AccountSettings,
+    Answer,
     Connector,
     DestinationObject,
     DestinationSettings,
     FieldMapping,
+    Limits,
     Problem,
+    Request,
+    TargetInfo,
 )
-from reverse_etl.errors import NotYet
 
 __all__ = ["IterableConnector"]
 
@@ -54,18 +59,26 @@ class IterableConnector(Connector):
         """Return the object a sync writes to; imports pyarrow.
 
         Raises:
-            NotYet: The object is not part of this version.
             ConfigError: A constant cannot be sent.
         """
+        from connectors.iterable.list_object import ListObject  # noqa: PLC0415 - loads pyarrow
+        from connectors.iterable.user_object import UserObject  # noqa: PLC0415 - the same
+
         del mode
         chosen = _settings(settings)
         if isinstance(chosen, UserSettings):
-            raise NotYet(
-                ["object: user: profiles are not part of this version yet; use object: list"],
-            )
-        from connectors.iterable.list_object import ListObject  # noqa: PLC0415 - loads pyarrow
-
+            return UserObject(_account(account), chosen, mapping)
         return ListObject(_account(account), chosen, mapping)
+
+    def limits(self, account: AccountSettings) -> Limits:
+        """Return the limits of an account, whatever the object."""
+        return limits_of(_account(account))
+
+    def list_targets(
+        self, account: AccountSettings
+    ) -> Generator[Request, Answer, Sequence[TargetInfo]]:
+        """Ask for the lists of the project, the newest first."""
+        return lists.described((yield from lists.all_lists(_account(account).host())))
 
 
 def _account(account: AccountSettings) -> IterableAccount:

@@ -14,7 +14,16 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from reverse_etl.connector import SUCCEEDED, Batch, Fatal, Operation, Outcome, Response
+from reverse_etl.connector import (
+    SUCCEEDED,
+    Answer,
+    Batch,
+    Fatal,
+    NoAnswer,
+    Operation,
+    Outcome,
+    Response,
+)
 
 OK = range(200, 300)
 REDIRECTS = range(300, 400)
@@ -23,6 +32,7 @@ UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TIMED_OUT, TOO_LARGE, TOO_MANY = 401, 403, 4
 
 _MESSAGE_LENGTH_MAX = 200
 _NAMES_SHOWN_MAX = 10
+_COUNT_MAX = 2**31 - 1  # int32 in Iterable's API description
 # Iterable has echoed the whole request, headers and key included, behind these words.
 _ECHO = re.compile(r"\b(body|hdrs|headers)\s*:|api[-_]?key\s*[,:=]", re.IGNORECASE)
 _INDEX = re.compile(r"(?:^|[.])(?:subscribers|users)\[([0-9]{1,9})\]")
@@ -67,21 +77,29 @@ def read_error(response: Response) -> ApiError:
     code, message, params = data.get("code"), data.get("msg"), data.get("params")
     return ApiError(
         response.status,
-        code[:60] if isinstance(code, str) else "",
-        _cut(message) if isinstance(message, str) else "",
+        cut(code)[:60] if isinstance(code, str) else "",
+        cut(message) if isinstance(message, str) else "",
         params if isinstance(params, dict) else {},
     )
 
 
-def _cut(message: str) -> str:
+def cut(message: str) -> str:
     """Return the message up to what it echoes, on one line."""
     echo = _ECHO.search(message)
     text = message[: echo.start()] if echo else message
     return " ".join(text.split())[:_MESSAGE_LENGTH_MAX].rstrip(" ,")
 
 
-def raise_if_fatal(error: ApiError, host: str, list_id: str | None = None) -> None:
+def raise_if_fatal(
+    error: ApiError, host: str, list_id: str | None = None, destination: str = "DESTINATION"
+) -> None:
     """Raise when the run must stop; return when the rows themselves are at fault.
+
+    Args:
+        error: The answer.
+        host: Who gave it.
+        list_id: The list that was written to.
+        destination: Its name in the config.
 
     Raises:
         Fatal: See the codes below.
@@ -106,10 +124,48 @@ def raise_if_fatal(error: ApiError, host: str, list_id: str | None = None) -> No
     if error.is_unknown_list and status not in SERVER_ERRORS:
         reason = (
             f"Iterable knows no list {list_id or ''} in this project ({error}): was it deleted, or"
-            " does the key belong to another project? Then name another list in the config, or"
-            " run once with --full, which looks the list up again"
+            " does the key belong to another project? `reverse-etl lists"
+            f" {destination}` shows the lists there are. Name another one in the config, or run"
+            " once with --full, which looks the list up again"
         )
         raise Fatal("unknown_list", reason)
+
+
+def read_data(answer: Answer, host: str, what: str, destination: str) -> Mapping[str, Any]:
+    """Return the JSON object of a successful answer; empty when it is none.
+
+    Args:
+        answer: To a request for something that the project has.
+        host: Who was asked.
+        what: What was asked for, for messages.
+        destination: Its name in the config.
+
+    Raises:
+        Fatal: There is no such answer.
+    """
+    data = successful(answer, host, what, destination).json()
+    return data if isinstance(data, dict) else {}
+
+
+def successful(
+    answer: Answer, host: str, what: str, destination: str, list_id: str | None = None
+) -> Response:
+    """Return a successful answer; the arguments are those of :func:`read_data`.
+
+    Raises:
+        Fatal: It is none.
+    """
+    if isinstance(answer, NoAnswer):
+        reason = f"no answer from {host} when asked for {what}: {answer.reason}. Run again when it"
+        raise Fatal("destination_unavailable", f"{reason} is back")
+    if answer.status not in OK:
+        error = read_error(answer)
+        raise_if_fatal(error, host, list_id, destination)
+        transient = answer.status in SERVER_ERRORS or answer.status in (TOO_MANY, TIMED_OUT)
+        code = "destination_unavailable" if transient else "list_refused"
+        hint = "Run again later" if transient else "Check base_url, and what Iterable says"
+        raise Fatal(code, f"{host} refused to give {what} ({error}). {hint}")
+    return answer
 
 
 def _raise_unauthorized(error: ApiError, host: str) -> NoReturn:
@@ -117,7 +173,8 @@ def _raise_unauthorized(error: ApiError, host: str) -> NoReturn:
     reason = (
         f"Iterable refused the API key ({error}). Check that it was copied whole, that it is a"
         " server-side key with write access of this very project, and that the data center is"
-        f" right (asked: {host}); a key works in one data center only"
+        f" right (asked: {host}); a key works in one data center only. `reverse-etl check SYNC`"
+        " tries a key without changing anything"
     )
     raise Fatal("unauthorized", reason)
 
@@ -126,10 +183,11 @@ def _raise_field_limit(error: ApiError) -> NoReturn:
     """Raise for a project that has as many profile fields as it may."""
     new = error.params.get("newFields")
     names = shown(new) if isinstance(new, list) else "?"
-    limit = error.params.get("limit")
+    limit = shown([error.params.get("limit")])
     reason = (
         f"the project has no room for new profile fields (limit {limit}; new: {names})."
-        " Map fewer fields, or ask Iterable to raise the limit"
+        " Map fewer fields, or ask Iterable to raise the limit; `reverse-etl check SYNC` counts"
+        " them"
     )
     raise Fatal("field_limit", reason)
 
@@ -145,7 +203,7 @@ def named_offsets(error: ApiError, count: int) -> dict[int, str]:
     for path, detail in error.params.items():
         found = _INDEX.search(path)
         if found and int(found[1]) < count:
-            named.setdefault(int(found[1]), f"{path[:100]}: {_detail(detail)}")
+            named.setdefault(int(found[1]), f"{cut(path)[:100]}: {_detail(detail)}")
     return named
 
 
@@ -155,12 +213,12 @@ def _detail(detail: Any) -> str:  # noqa: ANN401 - foreign JSON
         detail = detail[0]
         if isinstance(detail, dict):
             detail = detail.get("msg")
-    return _cut(detail)[:100] if isinstance(detail, str) else "refused"
+    return cut(detail)[:100] if isinstance(detail, str) else "refused"
 
 
 def shown(names: Iterable[object]) -> str:
     """Return a few names for a message."""
-    texts = [str(name)[:100] for name in names]
+    texts = [cut(str(name))[:100] for name in names]
     rest = len(texts) - _NAMES_SHOWN_MAX
     return ", ".join(texts[:_NAMES_SHOWN_MAX]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -176,8 +234,15 @@ _BUCKETS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """``FailedUserUpdates`` of Iterable's API description: key to (fault, kind of identifier)."""
 
-_LEGACY = ("invalidEmails", "invalidUserIds")
-"""Deprecated top-level arrays: users that failed to update, with no other reason given."""
+_LEGACY: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"invalidEmails": ("failed", "email"), "invalidUserIds": ("failed", "userId")}
+)
+"""Deprecated top-level arrays: users that failed to update, whatever the reason was."""
+
+_NO_OP: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"noOpEmails": ("noOp", "email"), "noOpUserIds": ("noOp", "userId")}
+)
+"""Undocumented arrays, seen by RudderStack: people that ``updateOnly`` left alone."""
 
 _UPSERT_FAULTS: Mapping[str, Outcome] = MappingProxyType(
     {
@@ -188,32 +253,85 @@ _UPSERT_FAULTS: Mapping[str, Outcome] = MappingProxyType(
         "notFound": Outcome(
             "rejected", "not_found", "Iterable does not know this person", retryable=True
         ),
-    }
-)
-"""In order of precedence, for a row that several buckets name: permanent before retryable."""
-
-_DELETE_FAULTS: Mapping[str, Outcome] = MappingProxyType(
-    {
-        "invalidData": _UPSERT_FAULTS["invalidData"],
-        "conflict": _UPSERT_FAULTS["conflict"],
-        "forgotten": Outcome(
-            "succeeded", reason="forgotten at Iterable (GDPR), so not on the list"
+        "noOp": Outcome(
+            "rejected",
+            "not_found",
+            "Iterable does not know this person, and was asked to create nobody (update_only,"
+            " update_existing_users_only)",
+            retryable=True,
         ),
-        "invalid": Outcome("succeeded", reason="malformed for Iterable, so not on the list"),
-        "notFound": Outcome("succeeded", reason="not known at Iterable, so not on the list"),
+        # Alone it was the answer to malformed addresses (recorded 2017).
+        "failed": Outcome("rejected", "invalid_identifier", "Iterable calls it invalid"),
     }
 )
-"""In order of precedence: what may still be on the list before what cannot be."""
+"""In order of precedence, for a row that several buckets name: permanent before retryable, and
+last the one that gives no reason."""
+
+_ABSENT: Mapping[str, str] = MappingProxyType(
+    {
+        "forgotten": "forgotten at Iterable (GDPR)",
+        "invalid": "malformed for Iterable",
+        "notFound": "not known at Iterable",
+        "noOp": "not known at Iterable",
+    }
+)
+"""Why a delete has nothing left to do."""
+
+_DELETE_FAULTS = ("invalidData", "conflict", *_ABSENT, "failed")
+"""In order of precedence: what may still be there before what cannot be, and last the one that
+gives no reason."""
+
+_FAILED_DELETE = Outcome(
+    "rejected", "rejected", "Iterable lists it as failed and gives no reason", retryable=True
+)
+"""A delete that only a deprecated array names: it may still be there."""
+
+_FAULT_OF_CODE: Mapping[str, str] = MappingProxyType(
+    {
+        "UnknownEmailError": "notFound",
+        "UnknownUserIdError": "notFound",
+        "ForgottenUserError": "forgotten",
+    }
+)
+"""Error codes that say of one person what a bucket says. Source: Iterable API description."""
 
 
-def outcome_of(fault: str, operation: Operation, *, hybrid: bool) -> Outcome:
-    """Return what a bucket of ``failedUpdates`` means for a change."""
-    table = _DELETE_FAULTS if operation is Operation.DELETE else _UPSERT_FAULTS
-    outcome = table[fault]
-    if fault == "conflict" and hybrid:
-        # With both identifiers sent, conflicts dissolve once the other person's change is through.
-        return Outcome(outcome.status, outcome.code, outcome.reason, retryable=True)
-    return outcome
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How the answers to the requests of one batch are read.
+
+    Attributes:
+        operation: Of the batch.
+        hybrid: Whether the project is hybrid.
+        absent: What follows when a person is not at the destination, for the reason of a delete
+            that is done: ``so not on the list``.
+        existing_only: Whether Iterable was asked to create nobody, so that people named in
+            ``noOp…`` were left alone because it does not know them.
+    """
+
+    operation: Operation
+    hybrid: bool
+    absent: str
+    existing_only: bool = False
+
+    def outcome(self, faults: Container[str]) -> Outcome:
+        """Return what became of a row that one or more buckets name."""
+        is_delete = self.operation is Operation.DELETE
+        fault = next(f for f in (_DELETE_FAULTS if is_delete else _UPSERT_FAULTS) if f in faults)
+        if is_delete and fault in _ABSENT:
+            return Outcome("succeeded", reason=f"{_ABSENT[fault]}, {self.absent}")
+        if is_delete and fault == "failed":
+            return _FAILED_DELETE
+        outcome = _UPSERT_FAULTS[fault]
+        if fault == "conflict" and self.hybrid:
+            # Sent with both identifiers, they dissolve once the other person's change is through.
+            return Outcome(outcome.status, outcome.code, outcome.reason, retryable=True)
+        return outcome
+
+    def refused(self, error: ApiError, detail: str = "") -> Outcome:
+        """Return what became of a row that was refused alone, or named by the refusal."""
+        fault = _FAULT_OF_CODE.get(error.code)
+        return self.outcome((fault,)) if fault else rejected(f"{error} {detail}".rstrip())
 
 
 def unknown(reason: str) -> Outcome:
@@ -310,17 +428,14 @@ class _Names:
     vague: set[int]
 
 
-def read_bulk(
-    response: Response, sent: Sequence[int], roster: Roster, operation: Operation, *, hybrid: bool
-) -> Reading:
+def read_bulk(response: Response, sent: Sequence[int], roster: Roster, terms: Terms) -> Reading:
     """Read the answer to a subscribe, unsubscribe or bulkUpdate request.
 
     Args:
         response: With a 2xx status.
         sent: Offsets within the batch that the request carried.
         roster: Of the batch.
-        operation: Of the batch.
-        hybrid: Whether the project is hybrid.
+        terms: Of the batch.
     """
     data = response.json()
     counts = _counts(data)
@@ -328,16 +443,15 @@ def read_bulk(
         error = read_error(response)
         reason = f"Iterable's answer has no counts ({error}), so nothing is known of its effect"
         return Reading(dict.fromkeys(sent, unknown(reason)))
-    names = _names(data, sent, roster)
+    warnings = _field_warnings(data, terms.operation)
+    names = _names(data, sent, roster, existing_only=terms.existing_only)
     if names is None:
         reason = "Iterable's answer lists failures in a form that this version cannot read"
-        return Reading(dict.fromkeys(sent, unknown(reason)), _field_warnings(data))
-    outcomes = {
-        offset: _decide(faults, operation, hybrid=hybrid) for offset, faults in names.faults.items()
-    }
+        return Reading(dict.fromkeys(sent, unknown(reason)), warnings)
+    outcomes = {offset: terms.outcome(faults) for offset, faults in names.faults.items()}
     unnamed = [offset for offset in sent if offset not in outcomes]
-    outcomes.update(_unnamed_outcomes(unnamed, names, counts, operation, hybrid=hybrid))
-    return Reading(outcomes, _field_warnings(data))
+    outcomes.update(_unnamed_outcomes(unnamed, names, counts, terms))
+    return Reading(outcomes, warnings)
 
 
 def _counts(data: Any) -> tuple[int, int] | None:  # noqa: ANN401 - foreign JSON
@@ -350,34 +464,44 @@ def _counts(data: Any) -> tuple[int, int] | None:  # noqa: ANN401 - foreign JSON
 
 def _count(value: Any) -> int | None:  # noqa: ANN401 - foreign JSON
     """Return a count, or None when it is none."""
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return value if is_count else None
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and 0 <= value <= _COUNT_MAX else None
 
 
-def _names(data: Mapping[str, Any], sent: Sequence[int], roster: Roster) -> _Names | None:
+def _names(
+    data: Mapping[str, Any], sent: Sequence[int], roster: Roster, *, existing_only: bool
+) -> _Names | None:
     """Collect the failures that the answer names; None when they cannot be read."""
     failed = data.get("failedUpdates") or {}
     if not isinstance(failed, dict):
         return None
     names = _Names({}, 0, [], set())
     within = sent if isinstance(sent, range) else frozenset(sent)
-    for key, values in [*failed.items(), *((key, data.get(key)) for key in _LEGACY)]:
+    buckets = {**_BUCKETS, **_NO_OP} if existing_only else _BUCKETS
+    beside = {**_LEGACY, **_NO_OP} if existing_only else _LEGACY
+    listed = [(buckets.get(key), values) for key, values in failed.items()]
+    listed += [(bucket, data.get(key)) for key, bucket in beside.items()]
+    for bucket, values in listed:
         if not values:
             continue
-        if key not in _BUCKETS:
+        if bucket is None:
             names.vague |= _vague(values, within, roster)
             continue
         if not isinstance(values, list):
             return None
-        _collect(names, key, values, within, roster)
+        _collect(names, bucket, values, within, roster)
     return names
 
 
 def _collect(
-    names: _Names, key: str, values: Sequence[Any], sent: Container[int], roster: Roster
+    names: _Names,
+    bucket: tuple[str, str],
+    values: Sequence[Any],
+    sent: Container[int],
+    roster: Roster,
 ) -> None:
-    """Add one bucket."""
-    fault, kind = _BUCKETS[key]
+    """Add the entries of one bucket, given as (fault, kind of identifier)."""
+    fault, kind = bucket
     for value in values:
         found = [o for o in roster.find(kind, str(value)) if o in sent] if value else []
         for offset in found:
@@ -405,20 +529,8 @@ def _vague(
     }
 
 
-def _decide(faults: set[str], operation: Operation, *, hybrid: bool) -> Outcome:
-    """Return the outcome of a row that one or more buckets name."""
-    table = _DELETE_FAULTS if operation is Operation.DELETE else _UPSERT_FAULTS
-    fault = next(fault for fault in table if fault in faults)
-    return outcome_of(fault, operation, hybrid=hybrid)
-
-
 def _unnamed_outcomes(
-    unnamed: Sequence[int],
-    names: _Names,
-    counts: tuple[int, int],
-    operation: Operation,
-    *,
-    hybrid: bool,
+    unnamed: Sequence[int], names: _Names, counts: tuple[int, int], terms: Terms
 ) -> dict[int, Outcome]:
     """Return the outcomes of the rows that no known bucket names."""
     success, fail = counts
@@ -427,12 +539,18 @@ def _unnamed_outcomes(
         return dict.fromkeys(unnamed, SUCCEEDED)
     if len(unnamed) == 1 and len(set(names.strays)) == 1 and success == 0:
         # E.g. a conflict, which names the profile that stood in the way: it can only be this row.
-        return {unnamed[0]: outcome_of(names.strays[0], operation, hybrid=hybrid)}
-    missing = len(unnamed) - success
-    if not names.strays and 0 < missing == len(names.vague - names.faults.keys()):
+        outcome = terms.outcome(names.strays)
+        if outcome.status != "succeeded":  # a delete is not done because somebody else is gone
+            return {unnamed[0]: outcome}
+    vague = names.vague - names.faults.keys()
+    nobody = success == fail == 0 and not (names.entries or names.strays or names.vague)
+    if nobody and terms.existing_only and terms.operation is not Operation.DELETE:
+        return dict.fromkeys(unnamed, terms.outcome(("noOp",)))
+    covered = fail <= names.entries + len(names.vague)
+    if not names.strays and covered and 0 < len(unnamed) - success == len(vague):
         trusted = dict.fromkeys(unnamed, SUCCEEDED)
         reason = "Iterable lists it as failed, for a reason that this version does not know"
-        return trusted | dict.fromkeys(names.vague - names.faults.keys(), unknown(reason))
+        return trusted | dict.fromkeys(vague, unknown(reason))
     reason = (
         f"Iterable's counts do not add up: {total} sent, {success} succeeded, {fail} failed,"
         f" {len(names.faults)} of them named"
@@ -452,14 +570,16 @@ def _add_up(success: int, fail: int, total: int, unnamed: int, names: _Names) ->
     return unnamed <= success <= total and fail <= names.entries
 
 
-def _field_warnings(data: Mapping[str, Any]) -> list[str]:
+def _field_warnings(data: Mapping[str, Any], operation: Operation) -> list[str]:
     """Return warnings about profile fields that were dropped or created for all rows at once."""
     warnings = []
     dropped, created = data.get("filteredOutFields"), data.get("createdFields")
-    if isinstance(dropped, list) and dropped:
+    # A field that the project does not have needs no clearing.
+    if isinstance(dropped, list) and dropped and operation is not Operation.DELETE:
         warnings.append(
             f"Iterable dropped values of profile fields it does not have: {_sorted(dropped)}."
-            " Create them there, or let the project add unrecognized fields"
+            " Create them there, or let Iterable add unrecognized fields (a setting of the"
+            " project; for object: user also create_new_fields: true)"
         )
     if isinstance(created, list) and created:
         warnings.append(f"Iterable created profile fields: {_sorted(created)}")

@@ -5,45 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from connectors.iterable.fields import IDENTIFIER_FIELDS, field_problems, is_nested
 from connectors.iterable.settings import (
-    IDENTIFIERS,
     IterableAccount,
     ListSettings,
+    ObjectName,
     ProjectType,
     UserSettings,
+    identifiers_of,
 )
-from reverse_etl.connector import FieldMapping, MappedField, Problem
+from reverse_etl.connector import FieldMapping, Problem
 
-FIELD_TYPES = ("string", "long", "double", "boolean", "date")
-"""Types a mapping may ask for. Source: support article 208183076 (scalar profile types)."""
+_EITHER = ("email", "userId")
+"""The identifiers of the user object in an email project, where only one of them may be mapped."""
 
-MANAGED_FIELDS = frozenset(
+_NEEDED: Mapping[tuple[str, ...], str] = MappingProxyType(
     {
-        "emailListIds",
-        "userListIds",
-        "subscribedMessageTypeIds",
-        "unsubscribedChannelIds",
-        "unsubscribedMessageTypeIds",
-        "profileUpdatedAt",
-        "signupDate",
-        "signupSource",
-        "itblInternal",
-        "itblDS",
-        "itblUserId",
-        "devices",
-        "receivedSMSDisclaimer",
-        "phoneNumberDetails",
-    }
-)
-"""Fields that Iterable writes itself. Source: support article 217744303, recorded profiles."""
-
-_IDENTIFIER_FIELDS = frozenset({"email", "userId"})
-
-_NEEDED: Mapping[ProjectType, str] = MappingProxyType(
-    {
-        "email": "an email project finds people by e-mail address: map identifiers.email",
-        "user_id": "a user_id project finds people by user id: map identifiers.userId",
-        "hybrid": "a hybrid project needs identifiers.userId, identifiers.email or both",
+        ("email",): "an email project finds people by e-mail address: map identifiers.email",
+        _EITHER: "an email project needs identifiers.email or identifiers.userId",
+        ("userId",): "a user_id project finds people by user id: map identifiers.userId",
+        ("userId", "email"): "a hybrid project needs identifiers.userId, identifiers.email or both",
     }
 )
 
@@ -53,19 +34,20 @@ def check(
 ) -> list[Problem]:
     """Return every problem of one sync with this account; offline and cheap."""
     return [
-        *_settings_problems(account, settings),
-        *_identifier_problems(account.project_type, mapping.identifiers),
-        *_field_problems(mapping),
+        *_settings_problems(account, settings, mapping),
+        *_identifier_problems(account.project_type, settings.object, mapping.identifiers),
+        *field_problems(mapping),
     ]
 
 
 def _settings_problems(
-    account: IterableAccount, settings: ListSettings | UserSettings
+    account: IterableAccount, settings: ListSettings | UserSettings, mapping: FieldMapping
 ) -> Iterator[Problem]:
-    """Yield the keys that Iterable would ignore (``SubscribeRequest`` of its API description)."""
-    if not isinstance(settings, ListSettings):
-        return
-    if settings.update_existing_users_only and account.project_type == "email":
+    """Yield the keys that Iterable would ignore, or that contradict the mapping."""
+    if isinstance(settings, UserSettings):
+        yield from _merging_problems(settings, mapping)
+    elif settings.update_existing_users_only and account.project_type == "email":
+        # Source: Iterable API description, ``SubscribeRequest``.
         yield Problem(
             ("destination", "update_existing_users_only"),
             "Iterable respects this only in userID-based and hybrid projects; in an email project"
@@ -74,13 +56,26 @@ def _settings_problems(
         )
 
 
+def _merging_problems(settings: UserSettings, mapping: FieldMapping) -> Iterator[Problem]:
+    """Yield that objects are to be replaced although only a part of one is mapped."""
+    nested = next((field.name for field in mapping.fields if is_nested(field.name)), None)
+    if nested is not None and not settings.merge_nested_objects:
+        outer = nested.partition(".")[0]
+        yield Problem(
+            ("destination", "merge_nested_objects"),
+            f"false makes Iterable replace whole objects, but the field {nested} is one member of"
+            f" {outer}: all others would be lost. Remove it, or map {outer} as a whole from a"
+            " struct or JSON column",
+        )
+
+
 def _identifier_problems(
-    project_type: ProjectType, identifiers: Mapping[str, str]
+    project_type: ProjectType, object_name: ObjectName, identifiers: Mapping[str, str]
 ) -> Iterator[Problem]:
     """Yield identifiers that are unknown, unusable or missing."""
-    usable = IDENTIFIERS[project_type]
+    usable = identifiers_of(project_type, object_name)
     for name in identifiers:
-        if name not in _IDENTIFIER_FIELDS:
+        if name not in IDENTIFIER_FIELDS:
             yield Problem(
                 ("identifiers", name),
                 f"unknown identifier {name!r}; valid here: {', '.join(usable)}",
@@ -92,40 +87,11 @@ def _identifier_problems(
                 f" valid here: {', '.join(usable)}",
             )
     if not any(name in usable for name in identifiers):
-        yield Problem(("identifiers",), _NEEDED[project_type])
-
-
-def _field_problems(mapping: FieldMapping) -> Iterator[Problem]:
-    """Yield faults of field names and types."""
-    names = {field.name for field in mapping.fields}
-    for field in mapping.fields:
-        fault = _fault_of_field(field) or _fault_of_nesting(field.name, names)
-        if fault:
-            yield Problem(("fields", field.name), fault)
-
-
-def _fault_of_field(field: MappedField) -> str | None:
-    """Return why this field cannot be written, or None."""
-    segments = field.name.split(".")
-    if not all(segments):
-        return "the field name, and each part between dots, must not be empty"
-    if field.name in _IDENTIFIER_FIELDS:
-        return (
-            f"{field.name} identifies the person: map it under identifiers. As a field it would"
-            " rename the profile"
+        yield Problem(("identifiers",), _NEEDED[usable])
+    if usable == _EITHER and all(name in identifiers for name in usable):
+        # Source: support article 9216719179796.
+        yield Problem(
+            ("identifiers",),
+            "map only one of email and userId: in an email project the e-mail address finds the"
+            " profile, and a userId sent along would overwrite the one that the profile has",
         )
-    if segments[0] in MANAGED_FIELDS:
-        return f"{segments[0]} is managed by Iterable and must not be written; use another name"
-    if field.type is not None and field.type not in FIELD_TYPES:
-        return f"unknown type {field.type!r}; valid: {', '.join(FIELD_TYPES)}"
-    return None
-
-
-def _fault_of_nesting(name: str, names: set[str]) -> str | None:
-    """Return which mapped field this one would overwrite, or None."""
-    segments = name.split(".")
-    for length in range(1, len(segments)):
-        outer = ".".join(segments[:length])
-        if outer in names:
-            return f"{outer} is mapped as well and cannot be a value and an object at once"
-    return None

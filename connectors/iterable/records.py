@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from connectors.iterable.fields import is_nested, wanted_type
 from connectors.iterable.values import Column, constant, convert
 from reverse_etl.connector import MappedField
 
@@ -24,8 +25,15 @@ class ProfileFields:
     (support article 360035402611).
     """
 
-    def __init__(self, fields: Sequence[MappedField]) -> None:
+    def __init__(
+        self, fields: Sequence[MappedField], *, merge: bool = False, flags: bytes = b""
+    ) -> None:
         """Convert the constants.
+
+        Args:
+            fields: Of the mapping.
+            merge: Whether objects are merged although no name has a dot.
+            flags: Members that every record has, e.g. ``"preferUserId":true``.
 
         Raises:
             ValueError: A constant cannot be sent; the text names its field.
@@ -34,17 +42,19 @@ class ProfileFields:
         self._constants = {
             field.name: self._constant(field) for field in fields if field.column is None
         }
-        self._tail = _MERGE if any("." in field.name for field in fields) else b""
+        self._nests = any(is_nested(field.name) for field in fields)
+        self._flags = flags
+        self._tail = (_MERGE if merge or self._nests else b"") + (b"," + flags if flags else b"")
 
     def __bool__(self) -> bool:
-        """Return whether any field is mapped."""
-        return bool(self._fields)
+        """Return whether records hold more than identifiers."""
+        return bool(self._fields or self._flags)
 
     @staticmethod
     def _constant(field: MappedField) -> Any:  # noqa: ANN401 - a JSON value
         """Return the constant as a JSON value."""
         try:
-            return constant(field.constant, field.type)
+            return constant(field.constant, wanted_type(field))
         except ValueError as error:
             raise ValueError(f"field {field.name!r}: the constant {error}") from error
 
@@ -52,9 +62,11 @@ class ProfileFields:
         """Return what follows the identifiers in each record, and offset → reason of faults.
 
         Returns:
-            For each change ``"dataFields":{…}`` (with ``mergeNestedObjects`` where needed), or
-            ``b""`` when all its fields are left out.
+            For each change ``"dataFields":{…}`` and the flags; the flags alone (``b""`` where
+            there are none) when all its fields are left out.
         """
+        if not self._fields:
+            return [self._flags] * changes.num_rows, {}
         faults: dict[int, str] = {}
         columns = []
         for field in self._fields:
@@ -68,12 +80,32 @@ class ProfileFields:
         """Return the values of one field for all changes."""
         if field.column is None:
             return Column([self._constants[field.name]] * changes.num_rows, {})
-        index = changes.schema.get_field_index(field.column)
-        metadata = changes.schema.field(index).metadata or {}
+        # By name: get_field_index would answer -1 for an unknown one, and -1 is the last column.
+        metadata = changes.schema.field(field.column).metadata or {}
         kind = metadata.get(b"kind", b"").decode()
         return convert(
-            changes.column(index), kind=kind, wanted=field.type, keep_nulls=field.null == "clear"
+            changes.column(field.column),
+            kind=kind,
+            wanted=wanted_type(field),
+            keep_nulls=field.null == "clear",
         )
+
+    def encode_clearing(self, sets: str | None) -> bytes:
+        """Return what follows the identifiers in a record that removes fields; ``b""`` for none.
+
+        Null removes a field; with ``mergeNestedObjects`` also one inside an object (recorded).
+
+        Args:
+            sets: JSON arrays of field names, each on a line of its own; None for the mapped ones.
+
+        Raises:
+            ValueError: A line is no JSON array of texts.
+        """
+        names = {field.name for field in self._fields} if sets is None else _read_sets(sets)
+        if not names:
+            return b""
+        merge = _MERGE if any(is_nested(name) for name in names) else b""
+        return b'"dataFields":%b%b' % (orjson.dumps(_nulls(names)), merge)
 
     def _rows(self, columns: Sequence[Sequence[Any]]) -> Iterator[dict[str, Any]]:
         """Yield each row under its flat names; NULLs that do not clear are left out."""
@@ -94,7 +126,7 @@ class ProfileFields:
         """Yield each row as JSON; a row that cannot be written becomes a fault."""
         for offset, row in enumerate(self._rows(columns)):
             if not row or offset in faults:
-                yield b""
+                yield self._flags
                 continue
             try:
                 yield b'"dataFields":%b%b' % (orjson.dumps(self._shaped(row)), self._tail)
@@ -104,7 +136,7 @@ class ProfileFields:
 
     def _shaped(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row with dotted names as nested objects."""
-        if not self._tail:
+        if not self._nests:
             return row
         shaped: dict[str, Any] = {}
         for name, value in row.items():
@@ -114,6 +146,25 @@ class ProfileFields:
                 place = place.setdefault(segment, {})
             place[last] = value
         return shaped
+
+
+def _read_sets(sets: str) -> set[str]:
+    """Return the field names of one or more JSON arrays."""
+    lines = [line for line in sets.split("\n") if line]
+    return {name for line in lines for name in orjson.loads(line)}
+
+
+def _nulls(names: Iterable[str]) -> dict[str, Any]:
+    """Return null for every name, in nested objects; a null that stands for all of one wins."""
+    nulls: dict[str, Any] = {}
+    for name in sorted(names, key=lambda name: (name.count("."), name)):
+        *outer, last = name.split(".")
+        place: dict[str, Any] | None = nulls
+        for segment in outer:
+            place = None if place is None else place.setdefault(segment, {})
+        if place is not None:
+            place[last] = None
+    return nulls
 
 
 def _unwritable(row: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """The conversation that sends a batch and narrows a refusal down to the rows at fault.
 
 A refused request has changed nothing, so its rows are sent again in smaller parts: without the
-row that the API names by its position, else in halves, largest parts first. Each part knows what
-becomes of its rows if the batch runs out of requests.
+rows that the API names by position or by an offending value, else in halves, largest parts first.
+Each part knows what becomes of its rows if the batch runs out of requests.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from connectors.iterable import answers
-from connectors.iterable.answers import ApiError, Roster
+from connectors.iterable.answers import ApiError, Roster, Terms
+from connectors.iterable.mismatch import Likeness, Mismatch, find_rows, read_mismatches
 from reverse_etl.connector import (
     Answer,
     Batch,
@@ -38,14 +39,18 @@ class Call:
         head: JSON before the first record.
         tail: JSON behind the last one.
         host: Host name, for messages.
+        destination: Its name in the config, for messages.
         identifier: Kind of the identities, or None when they are written ``kind:value``.
+        terms: How the answers are read.
     """
 
     path: str
     head: bytes
     tail: bytes
     host: str
+    destination: str
     identifier: str | None
+    terms: Terms
 
     def request(self, batch: Batch, offsets: Sequence[int]) -> Request:
         """Return the request that carries these changes of the batch."""
@@ -67,10 +72,12 @@ class _Part:
     Attributes:
         offsets: Within the batch.
         refusal: What becomes of them when no more requests are allowed.
+        suspected: What all of them are sent apart for.
     """
 
     offsets: Sequence[int]
     refusal: Outcome
+    suspected: frozenset[Likeness] = frozenset()
 
 
 def send(batch: Batch, call: Call) -> Generator[Request, Answer, Delivered]:
@@ -82,7 +89,7 @@ def send(batch: Batch, call: Call) -> Generator[Request, Answer, Delivered]:
     sending = _Sending(batch, call)
     while (part := sending.next_part()) is not None:
         answer = yield call.request(batch, part.offsets)
-        sending.take(part.offsets, answer)
+        sending.take(part, answer)
     return sending.delivered()
 
 
@@ -107,19 +114,19 @@ class _Sending:
         self._requests += 1
         return self._parts.popleft()
 
-    def take(self, offsets: Sequence[int], answer: Answer) -> None:
+    def take(self, part: _Part, answer: Answer) -> None:
         """Work an answer into outcomes and further parts.
 
         Raises:
             Fatal: The run must stop.
         """
         if isinstance(answer, NoAnswer):
-            self._settle(offsets, answers.unknown(f"no answer: {answer.reason}"))
+            self._settle(part.offsets, answers.unknown(f"no answer: {answer.reason}"))
             self._postpone("Iterable stopped answering")
         elif answer.status in answers.OK:
-            self._read(offsets, answer)
+            self._read(part.offsets, answer)
         else:
-            self._refused(offsets, answers.read_error(answer))
+            self._refused(part, answers.read_error(answer))
 
     def delivered(self) -> Delivered:
         """Return the outcomes in batch order."""
@@ -143,29 +150,24 @@ class _Sending:
 
     def _read(self, offsets: Sequence[int], response: Response) -> None:
         """Take the outcomes from a bulk response."""
-        reading = answers.read_bulk(
-            response,
-            offsets,
-            self._roster,
-            self._batch.operation,
-            hybrid=self._call.identifier is None,
-        )
+        reading = answers.read_bulk(response, offsets, self._roster, self._call.terms)
         self._outcomes.update(reading.outcomes)
         self._warnings.update(dict.fromkeys(reading.warnings))
 
-    def _refused(self, offsets: Sequence[int], error: ApiError) -> None:
+    def _refused(self, part: _Part, error: ApiError) -> None:
         """Decide about an answer that is no success, by its status."""
+        offsets = part.offsets
         if error.status == answers.TOO_MANY or error.status in answers.SERVER_ERRORS:
             self._settle(offsets, answers.unavailable(str(error)))
             self._postpone(f"Iterable is not available ({error})")
             return
         self._stop_if_fatal(error)
         if error.status == answers.TOO_LARGE or error.code == "BatchTooLarge":
-            self._halve(offsets, answers.rejected(f"too large ({error})"), retryable=True)
+            self._halve(offsets, answers.rejected(f"too large ({error})"))
         elif error.status == answers.TIMED_OUT:
-            self._halve(offsets, answers.unavailable(f"took too long ({error})"), retryable=True)
+            self._halve(offsets, answers.unavailable(f"took too long ({error})"))
         else:
-            self._narrow(offsets, error)
+            self._narrow(part, error)
 
     def _stop_if_fatal(self, error: ApiError) -> None:
         """Raise Fatal for what no row is to blame for."""
@@ -177,39 +179,68 @@ class _Sending:
                 " retry_seconds (60 or more) waits for it within the run"
             )
             raise Fatal("destination_unavailable", reason)
-        answers.raise_if_fatal(error, self._call.host, target.id)
+        answers.raise_if_fatal(error, self._call.host, target.id, self._call.destination)
 
-    def _narrow(self, offsets: Sequence[int], error: ApiError) -> None:
-        """Set aside the rows the error names, else halve."""
-        if len(offsets) == 1:
-            details = answers.named_offsets(error, 1)
-            self._settle(offsets, answers.rejected(f"{error} {details.get(0, '')}".rstrip()))
-            return
+    def _narrow(self, part: _Part, error: ApiError) -> None:
+        """Set aside the rows the error names, by position or by value, else halve."""
+        offsets = part.offsets
         named = answers.named_offsets(error, len(offsets))
-        if not named:
-            self._halve(offsets, answers.rejected(str(error)), retryable=False)
-            return
-        for position, detail in named.items():
-            self._settle([offsets[position]], answers.rejected(f"{error} {detail}"))
-        rest = [offset for position, offset in enumerate(offsets) if position not in named]
-        if rest:
-            self._parts.append(_Part(rest, self._leftover(error, len(rest), retryable=False)))
+        mismatches = read_mismatches(error)
+        if len(offsets) == 1:
+            detail = named.get(0) or "; ".join(map(str, mismatches))
+            self._settle(offsets, self._call.terms.refused(error, detail))
+        elif named:
+            for position, detail in named.items():
+                self._settle([offsets[position]], self._call.terms.refused(error, detail))
+            rest = [offset for position, offset in enumerate(offsets) if position not in named]
+            self._queue(rest, error, part.suspected)
+        elif mismatches:
+            self._isolate(part, error, mismatches)
+        else:
+            self._halve(offsets, answers.rejected(str(error)))
 
-    def _halve(self, offsets: Sequence[int], single: Outcome, *, retryable: bool) -> None:
+    def _isolate(self, part: _Part, error: ApiError, mismatches: Sequence[Mismatch]) -> None:
+        """Set aside the rows that hold a refused value; send those that look alike apart."""
+        offsets = part.offsets
+        bodies = [self._batch.bodies[offset] for offset in offsets]
+        found = find_rows(mismatches, bodies, part.suspected)
+        for position, fault in found.guilty.items():
+            self._settle([offsets[position]], self._call.terms.refused(error, str(fault)))
+        left = [position for position in range(len(offsets)) if position not in found.guilty]
+        others = [offsets[position] for position in left if position not in found.alike]
+        alike = [offsets[position] for position in left if position in found.alike]
+        if not found.guilty and not (others and alike):  # nothing would get smaller
+            self._halve(offsets, answers.rejected(str(error)))
+            return
+        self._queue(others, error, part.suspected)
+        self._queue(alike, error, part.suspected | {fault.likeness for fault in mismatches})
+
+    def _queue(
+        self, offsets: Sequence[int], error: ApiError, suspected: frozenset[Likeness]
+    ) -> None:
+        """Queue rows that were refused together with others."""
+        if offsets:
+            leftover = self._leftover(error, len(offsets))
+            self._parts.append(_Part(offsets, leftover, suspected))
+
+    def _halve(self, offsets: Sequence[int], single: Outcome) -> None:
         """Queue both halves; a single row gets its outcome."""
         if len(offsets) == 1:
             self._settle(offsets, single)
             return
         middle = (len(offsets) + 1) // 2
         for half in (offsets[:middle], offsets[middle:]):
-            leftover = self._leftover(single.reason, len(offsets), retryable=retryable)
+            leftover = self._leftover(single.reason, len(offsets))
             self._parts.append(_Part(half, leftover))
 
     @staticmethod
-    def _leftover(reason: object, count: int, *, retryable: bool) -> Outcome:
-        """Return the outcome of rows that were only ever refused together with others."""
+    def _leftover(reason: object, count: int) -> Outcome:
+        """Return the outcome of rows that were only ever refused together with others.
+
+        Most of them are innocent, so they may try again: each run narrows further.
+        """
         text = (
             f"refused in one request with {count - 1} others ({reason}), and not looked at singly:"
             f" a batch may use {REQUESTS_PER_BATCH_MAX} requests"
         )
-        return answers.rejected(text, retryable=retryable)
+        return answers.rejected(text, retryable=True)

@@ -17,16 +17,16 @@ from reverse_etl.connector import AccountSettings, DestinationSettings
 from reverse_etl.errors import ConfigError
 
 ProjectType = Literal["email", "user_id", "hybrid"]
+ObjectName = Literal["list", "user"]
 
 API_HOSTS: Mapping[str, str] = MappingProxyType(
     {"us": "api.iterable.com", "eu": "api.eu.iterable.com"}
 )
 """Data center to host. Source: Iterable API description, ``host``; support article 360043464871."""
 
-IDENTIFIERS: Mapping[ProjectType, tuple[str, ...]] = MappingProxyType(
+_IDENTIFIERS: Mapping[ProjectType, tuple[str, ...]] = MappingProxyType(
     {"email": ("email",), "user_id": ("userId",), "hybrid": ("userId", "email")}
 )
-"""What finds a person, in order of precedence. Source: support article 9216719179796."""
 
 DESCRIPTION_MAX_LENGTH = 140
 """Characters of a list description. Source: support article 115000770906 (the web form)."""
@@ -40,6 +40,17 @@ _BASE_URL_RULE = (
     "must be https://api.iterable.com, https://api.eu.iterable.com, or a loopback address such as"
     " http://127.0.0.1:8765 (the sandbox)"
 )
+
+
+def identifiers_of(project_type: ProjectType, object_name: ObjectName) -> tuple[str, ...]:
+    """Return what finds a person, in order of precedence.
+
+    Source: support article 9216719179796. In an email project ``users/bulkUpdate`` also takes a
+    userId alone (``preferUserId`` of the Iterable API description, ``OptionalApiUser``).
+    """
+    if project_type == "email" and object_name == "user":
+        return ("email", "userId")
+    return _IDENTIFIERS[project_type]
 
 
 def _is_loopback(host: str) -> bool:
@@ -200,6 +211,7 @@ class UserSettings(DestinationSettings):
 
     ``create_new_fields`` None leaves it to the project's own setting. ``merge_nested_objects``
     is on by default, because replacing an object drops the keys that others wrote.
+    ``update_only`` asks Iterable to create nobody, which has to be switched on by Iterable first.
     """
 
     object: Literal["user"]

@@ -32,6 +32,8 @@ _JSON_DEPTH_MAX = 100
 _TOO_DEEP = f"is JSON nested deeper than {_JSON_DEPTH_MAX} levels"
 _NUMBER = re.compile(r"[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,4})?")
 _DIGITS_MAX = 1000
+_DEGREES = {"lat": 90, "lon": 180}
+_OBJECTS = ("object", "geo_location")
 _DOUBLE_DIGITS = 15
 """Every decimal of so many digits survives the way into a double and back (IEEE 754)."""
 
@@ -57,12 +59,14 @@ def convert(
     Args:
         array: Any Arrow array.
         kind: ``json`` or ``number`` when the column is text to be read as such, else empty.
-        wanted: Type asked for in the mapping: string, long, double, boolean, date, or None.
+        wanted: One of ``fields.FIELD_TYPES``, or None to follow the column.
         keep_nulls: Whether NULL members of structs are written as null or left out.
     """
     array, kind = _plain_array(array, kind)
     if wanted == "string":
         return _text_column(array, kind, keep_nulls=keep_nulls)
+    if wanted in _OBJECTS and not kind and _is_text(array.type):
+        kind = "json"  # text cannot be an object otherwise
     column = _by_type(array, kind, keep_nulls=keep_nulls)
     if wanted is None:
         return column
@@ -154,12 +158,12 @@ def _mark(values: list[Any], wrong: pa.Array, reason: str) -> Column:
 def _each(
     values: Sequence[Any], change: Callable[[Any], Any], faults: dict[int, str] | None = None
 ) -> Column:
-    """Change values one by one; a ValueError becomes a fault. NULLs stay."""
+    """Change values one by one; a ValueError becomes a fault. NULLs and earlier faults stay."""
     changed: list[Any] = []
     found = dict(faults or {})
     for offset, value in enumerate(values):
         try:
-            changed.append(None if value is None else change(value))
+            changed.append(None if value is None or offset in found else change(value))
         except ValueError as error:
             changed.append(None)
             found[offset] = str(error)
@@ -492,6 +496,38 @@ def _to_timestamp(text: str) -> str:
     return f"{moment.replace(tzinfo=None).isoformat(' ', 'seconds')} +00:00"
 
 
+def _to_object(value: Any) -> dict[str, Any]:  # noqa: ANN401 - a JSON value
+    """Return an object, from a struct, a map or JSON."""
+    if not isinstance(value, dict):
+        raise ValueError(f"is not an object: {_shown(value)}")  # noqa: TRY004 - as above
+    return value
+
+
+def _to_place(value: Any) -> dict[str, float] | None:  # noqa: ANN401 - a JSON value
+    """Return ``{"lat": …, "lon": …}`` in degrees; None where both are NULL."""
+    parts = _to_object(value)
+    strange = [name for name in parts if name not in _DEGREES]
+    if strange:
+        raise ValueError(f"has a member {strange[0]!r}; a place has lat and lon only")
+    if all(parts.get(name) is None for name in _DEGREES):
+        return None
+    return {name: _degrees(name, parts.get(name)) for name in _DEGREES}
+
+
+def _degrees(name: str, value: Any) -> float:  # noqa: ANN401 - a JSON value
+    """Return one coordinate."""
+    if value is None:
+        raise ValueError(f"has no {name}; a place needs lat and lon")
+    try:
+        degrees = float(_exact(value))
+    except ValueError as error:
+        raise ValueError(f"has a {name} that {error}") from error
+    most = _DEGREES[name]
+    if not -most <= degrees <= most:
+        raise ValueError(f"has a {name} outside -{most} to {most}: {_shown(value)}")
+    return degrees
+
+
 def _shown(value: Any) -> str:  # noqa: ANN401 - a JSON value
     """Return the value for a message, cut short."""
     return repr(value)[:60]
@@ -502,4 +538,6 @@ _WANTED: dict[str, Callable[[Any], Any]] = {
     "double": _to_double,
     "boolean": _to_boolean,
     "date": _to_date,
+    "object": _to_object,
+    "geo_location": _to_place,
 }

@@ -143,6 +143,17 @@ def test_subscribe(operation: Operation, *, only: bool) -> None:
     }
 
 
+@pytest.mark.parametrize("only", [True, False])
+def test_people_who_were_left_alone_without_a_word(*, only: bool) -> None:
+    made = an_object("user_id", update_existing_users_only=only)
+    batch = a_batch(made, Operation.INSERT, ["a", "b"])
+    delivered, _ = talk(made, batch, lambda _request, _sent: counts(0))
+    assert codes(delivered) == (["not_found"] * 2 if only else ["unknown"] * 2)
+    assert all(outcome.retryable for outcome in delivered.outcomes)
+    mixed, _ = talk(made, batch, lambda _request, _sent: counts(1))
+    assert codes(mixed) == ["unknown", "unknown"]  # one of them, but nobody says which
+
+
 def test_unsubscribe_never_leaves_the_channel() -> None:
     made = an_object()
     batch = a_batch(made, Operation.DELETE, people(1))
@@ -247,6 +258,32 @@ def test_old_and_new_shapes(more: dict[str, Any]) -> None:
     assert codes(delivered) == [None, "invalid_identifier", None]
 
 
+@pytest.mark.parametrize(
+    ("bucket", "code", "retryable"),
+    [
+        ("notFoundEmails", "not_found", True),
+        ("conflictEmails", "conflict", False),
+        ("invalidDataEmails", "rejected", False),
+        ("forgottenEmails", "forgotten", False),
+    ],
+)
+def test_a_reason_counts_before_the_array_that_gives_none(
+    bucket: str, code: str, *, retryable: bool
+) -> None:
+    more = {"invalidEmails": ["p1@example.com"], "failedUpdates": {bucket: ["p1@example.com"]}}
+    delivered = deliver("email", Operation.INSERT, people(3), counts(2, 1, **more))
+    assert codes(delivered) == [None, code, None]
+    assert delivered.outcomes[1].retryable == retryable
+
+
+def test_a_delete_that_failed_without_a_reason_may_not_be_done() -> None:
+    """The deprecated arrays name users that failed to update, whatever the reason was."""
+    reply = counts(1, 1, invalidEmails=["p1@example.com"])
+    gone, failed = deliver("email", Operation.DELETE, people(2), reply).outcomes
+    assert gone == SUCCEEDED
+    assert (failed.status, failed.code, failed.retryable) == ("rejected", "rejected", True)
+
+
 def test_user_ids_are_exact_even_in_case() -> None:
     reply = counts(1, 1, failedUpdates={"notFoundUserIds": ["ADA"]})
     delivered = deliver("user_id", Operation.INSERT, ["Ada", "ada"], reply)
@@ -298,6 +335,12 @@ def test_a_stray_name_can_only_mean_the_one_row_that_is_left() -> None:
     assert (outcome.code, outcome.retryable) == ("conflict", True)
 
 
+@pytest.mark.parametrize("kind", ["notFound", "forgotten", "invalid"])
+def test_a_delete_is_not_done_because_somebody_else_is_not_there(kind: str) -> None:
+    reply = counts(0, 1, failedUpdates={f"{kind}Emails": ["else@example.com"]})
+    assert codes(deliver("email", Operation.DELETE, people(1), reply)) == ["unknown"]
+
+
 def test_two_kinds_of_strays_say_nothing() -> None:
     failed = {"conflictEmails": ["x@example.com"], "invalidEmails": ["y@example.com"]}
     delivered = deliver("email", Operation.INSERT, people(1), counts(0, 1, failedUpdates=failed))
@@ -308,6 +351,8 @@ def test_a_bucket_of_a_later_api_version_names_its_rows() -> None:
     reply = counts(2, 1, failedUpdates={"lockedEmails": ["p1@example.com"]})
     delivered = deliver("email", Operation.INSERT, people(3), reply)
     assert codes(delivered) == [None, "unknown", None]
+    more_failed = counts(2, 2, failedUpdates={"lockedEmails": ["p1@example.com"]})
+    assert codes(deliver("email", Operation.INSERT, people(3), more_failed)) == ["unknown"] * 3
     contradicted = counts(3, 0, failedUpdates={"noOpEmails": ["p1@example.com"]})
     assert codes(deliver("email", Operation.INSERT, people(3), contradicted)) == [None] * 3
 
@@ -328,6 +373,9 @@ def test_a_bucket_of_a_later_api_version_names_its_rows() -> None:
         answer({"successCount": "3", "failCount": 0}),
         answer({"successCount": True, "failCount": False}),
         answer({"successCount": -1, "failCount": 4}),
+        answer({"successCount": 2**31, "failCount": 0}),
+        answer({"successCount": 3.0, "failCount": 0.0}),
+        Response(200, b'{"successCount": NaN, "failCount": 0}'),
         counts(2, 1, failedUpdates=["p0@example.com"]),
         counts(2, 1, failedUpdates={"invalidEmails": "p0@example.com"}),
         counts(2, 1, failedUpdates={"invalidEmails": [None]}),
@@ -444,7 +492,11 @@ def test_the_requests_of_a_batch_are_bounded_and_most_good_rows_pass() -> None:
     refused = [o for o in delivered.outcomes if o != SUCCEEDED]
     assert 5 <= len(refused) <= 50
     assert {outcome.code for outcome in refused} == {"rejected"}
-    assert "not looked at singly" in (refused[0].reason or "")
+    unnarrowed = [o for o in refused if "not looked at singly" in (o.reason or "")]
+    assert unnarrowed
+    # The innocent among them must not be lost for good because of others.
+    assert all(outcome.retryable for outcome in unnarrowed)
+    assert not any(outcome.retryable for outcome in refused if outcome not in unnarrowed)
 
 
 def test_a_batch_in_which_all_is_wrong_ends() -> None:
@@ -599,6 +651,12 @@ def test_nothing_that_the_api_echoes_is_repeated(status: int) -> None:
     assert all(KEY not in str(outcome) for outcome in delivered.outcomes)
     assert all("BadJsonBody" in (outcome.reason or "") for outcome in delivered.outcomes)
     assert all("hdrs" not in (outcome.reason or "") for outcome in delivered.outcomes)
+
+
+def test_a_reason_is_one_line_whatever_the_api_says() -> None:
+    reply = error(400, "Bad\nParams", "one\r\ntwo\u2028three", {"obj.subscribers[0].a\nb": "c\nd"})
+    (outcome,) = deliver("email", Operation.INSERT, people(1), reply).outcomes
+    assert outcome.reason == "HTTP 400 Bad Params: one two three obj.subscribers[0].a b: c d"
 
 
 # --- any answers at all --------------------------------------------------------------------

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.iterable import IterableConnector
+from connectors.iterable.sandbox import Sandbox
 from connectors.iterable.settings import IterableAccount, ListSettings
 from reverse_etl.connector import (
     Answer,
@@ -47,9 +53,9 @@ def find(
 ) -> tuple[Target, list[Request]]:
     conversation = an_object(choice, **account).find_target()
     requests = [next(conversation)]
-    for given in answers:
+    for reply in answers:
         try:
-            requests.append(conversation.send(given))
+            requests.append(conversation.send(reply))
         except StopIteration as stop:
             assert len(requests) == len(answers)
             return stop.value, requests
@@ -102,17 +108,21 @@ def test_an_ambiguous_name() -> None:
 
 
 def test_a_missing_name_is_created() -> None:
-    answers = [answer({"lists": LISTS}), answer({"listId": 61931})]
+    made = {"id": 61931, "name": "gene's test list", "listType": "Standard"}
+    shown = answer({"lists": [made, *LISTS]})
+    answers = [answer({"lists": LISTS}), answer({"listId": 61931}), shown]
     target, requests = find({"name": "gene's test list", "description": "x"}, answers)
     assert target == Target("61931", "gene's test list", just_created=True)
     create = requests[1]
     assert (create.method, create.path, create.endpoint) == ("POST", "/api/lists", "lists")
     assert not create.repeatable  # list names are not unique
     assert json.loads(create.body or b"") == {"name": "gene's test list", "description": "x"}
+    assert requests[2] == Request("GET", "/api/lists", "lists")
 
 
 def test_a_description_is_optional() -> None:
-    _, requests = find({"name": "VIP"}, [answer({"lists": []}), answer({"listId": 1})])
+    empty = answer({"lists": []})
+    _, requests = find({"name": "VIP"}, [empty, answer({"listId": 1}), empty])
     assert json.loads(requests[1].body or b"") == {"name": "VIP"}
 
 
@@ -174,3 +184,131 @@ def test_odd_entries_are_skipped() -> None:
     ]
     target, _ = find({"name": "VIP"}, [answer({"lists": odd})])
     assert target == Target("8", "VIP")
+
+
+# --- two who create at once ----------------------------------------------------------------
+
+
+def named(*ids: int, **more: Any) -> Response:
+    return answer({"lists": [{"id": n, "name": "VIP", "listType": "Standard"} | more for n in ids]})
+
+
+NOBODY = answer({"lists": []})
+
+
+@pytest.mark.parametrize(
+    "shown", [NOBODY, named(), Response(503), answer({"lists": None}), NoAnswer("reset")]
+)
+def test_a_new_list_that_is_not_shown_yet_is_taken(shown: Answer) -> None:
+    target, _ = find({"name": "VIP"}, [NOBODY, answer({"listId": 7}), shown])
+    assert target == Target("7", "VIP", just_created=True)
+
+
+def test_who_made_the_smallest_list_keeps_it() -> None:
+    target, requests = find({"name": "VIP"}, [NOBODY, answer({"listId": 7}), named(9, 7)])
+    assert target == Target("7", "VIP", just_created=True)
+    assert [request.method for request in requests] == ["GET", "POST", "GET"]
+
+
+@pytest.mark.parametrize("shown", [named(7, 5), named(5)])
+@pytest.mark.parametrize(
+    "gone",
+    [
+        answer({"code": "Success"}),
+        answer({"code": "BadParams", "msg": "List is in use"}, 409),
+        Response(503),
+        NoAnswer("timed out after 30 s"),
+    ],
+)
+def test_who_made_a_later_list_deletes_it_and_takes_the_smallest(
+    shown: Response, gone: Answer
+) -> None:
+    target, requests = find({"name": "VIP"}, [NOBODY, answer({"listId": 7}), shown, gone])
+    assert target == Target("5", "VIP", just_created=True)
+    assert requests[-1] == Request("DELETE", "/api/lists/7", "lists")
+
+
+def test_a_dynamic_list_that_appears_meanwhile_is_not_taken() -> None:
+    shown = named(5, listType="Dynamic")
+    target, _ = find({"name": "VIP"}, [NOBODY, answer({"listId": 7}), shown])
+    assert target.id == "7"
+
+
+def test_after_a_doubtful_create_the_smallest_is_taken_and_none_is_deleted() -> None:
+    target, requests = find({"name": "VIP"}, [NOBODY, NoAnswer("reset"), named(9, 5, 7)])
+    assert target == Target("5", "VIP", just_created=True)
+    assert [request.method for request in requests] == ["GET", "POST", "GET"]
+
+
+class Project:
+    """The lists of a project, as requests find and change them."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        self.created = 0
+
+    def serve(self, request: Request) -> Response:
+        if request.method == "GET":
+            return named(*sorted(self.names, reverse=True))
+        if request.method == "POST":
+            self.created += 1
+            self.names[self.created] = json.loads(request.body or b"")["name"]
+            return answer({"listId": self.created})
+        del self.names[int(request.path.rpartition("/")[2])]
+        return answer({"code": "Success"})
+
+
+@given(st.lists(st.integers(0, 3)))
+def test_all_who_create_at_once_end_up_with_one_list(order: list[int]) -> None:
+    project = Project()
+    racers = [an_object({"name": "VIP"}).find_target() for _ in range(4)]
+    waiting = {i: next(racer) for i, racer in enumerate(racers)}
+    waiting = {i: racers[i].send(project.serve(waiting[i])) for i in waiting}  # all saw none
+    targets = set()
+    for i in [*order, *[i for i in range(4) for _ in range(3)]]:
+        if i in waiting:
+            try:
+                waiting[i] = racers[i].send(project.serve(waiting[i]))
+            except StopIteration as stop:
+                targets.add(stop.value.id)
+                del waiting[i]
+    assert not waiting
+    assert [{str(number)} for number in project.names] == [targets]
+
+
+class Street:
+    """Carries conversations to a sandbox; all wait for each other after the first answer."""
+
+    def __init__(self, url: str, racers: int) -> None:
+        self.url = url
+        self.barrier = threading.Barrier(racers)
+
+    def find(self, choice: dict[str, Any]) -> Target:
+        conversation = an_object(choice, base_url=self.url).find_target()
+        with httpx.Client(base_url=self.url, headers={"Api-Key": KEY}) as client:
+            reply = self._ask(client, next(conversation))
+            self.barrier.wait(10)
+            try:
+                while True:
+                    reply = self._ask(client, conversation.send(reply))
+            except StopIteration as stop:
+                found: Target = stop.value
+                return found
+
+    @staticmethod
+    def _ask(client: httpx.Client, request: Request) -> Response:
+        reply = client.request(request.method, request.path, content=request.body)
+        return Response(reply.status_code, reply.content)
+
+
+def test_runs_that_race_over_http_make_one_list() -> None:
+    with Sandbox(api_key=KEY) as sandbox, ThreadPoolExecutor(4) as pool:
+        street = Street(sandbox.url, 4)
+        found = list(pool.map(street.find, [{"name": "VIP"}] * 4))
+        left = httpx.get(f"{sandbox.url}/api/lists", headers={"Api-Key": KEY}).json()["lists"]
+        created = [
+            r for r in sandbox.state.requests if (r.method, r.path) == ("POST", "/api/lists")
+        ]
+    assert len(created) == 4
+    assert {target.id for target in found} == {str(entry["id"]) for entry in left}
+    assert len(left) == 1

@@ -30,6 +30,10 @@ def a_list(**keys: Any) -> ListSettings:
     )
 
 
+def a_user(**keys: Any) -> UserSettings:
+    return UserSettings.model_validate({"name": "iterable", "object": "user", **keys})
+
+
 def problems(
     project: IterableAccount,
     settings: ListSettings | UserSettings,
@@ -206,6 +210,48 @@ def test_identifiers_that_do_not_fit(
     assert words in problems(account(project_type=project_type), a_list(), mapped)[path]
 
 
+@pytest.mark.parametrize(
+    ("project_type", "identifiers"),
+    [
+        ("email", ["email"]),
+        ("email", ["userId"]),
+        ("user_id", ["userId"]),
+        ("hybrid", ["userId"]),
+        ("hybrid", ["email"]),
+        ("hybrid", ["email", "userId"]),
+    ],
+)
+def test_identifiers_that_fit_profiles(project_type: str, identifiers: list[str]) -> None:
+    mapped = dict.fromkeys(identifiers, "column")
+    assert problems(account(project_type=project_type), a_user(), mapped) == {}
+
+
+@pytest.mark.parametrize(
+    ("project_type", "identifiers", "path", "words"),
+    [
+        ("email", ["email", "userId"], ("identifiers",), "would overwrite the one"),
+        ("email", [], ("identifiers",), "identifiers.email or identifiers.userId"),
+        ("user_id", ["email"], ("identifiers", "email"), "valid here: userId"),
+        ("hybrid", [], ("identifiers",), "userId, identifiers.email or both"),
+    ],
+)
+def test_identifiers_that_do_not_fit_profiles(
+    project_type: str, identifiers: list[str], path: tuple[str, ...], words: str
+) -> None:
+    mapped = dict.fromkeys(identifiers, "column")
+    assert words in problems(account(project_type=project_type), a_user(), mapped)[path]
+
+
+def test_objects_cannot_be_replaced_where_only_a_member_is_mapped() -> None:
+    fields = [MappedField("x", "a"), MappedField("prefs.color", "b")]
+    found = problems(account(), a_user(merge_nested_objects=False), {"email": "e"}, *fields)
+    assert list(found) == [("destination", "merge_nested_objects")]
+    assert "prefs.color is one member of prefs" in found["destination", "merge_nested_objects"]
+    assert problems(account(), a_user(), {"email": "e"}, *fields) == {}
+    whole = [MappedField("prefs", "a")]
+    assert problems(account(), a_user(merge_nested_objects=False), {"email": "e"}, *whole) == {}
+
+
 @pytest.mark.parametrize("project_type", ["email", "user_id", "hybrid"])
 def test_update_existing_users_only_is_refused_where_iterable_ignores_it(project_type: str) -> None:
     identifier = "email" if project_type == "email" else "userId"
@@ -223,6 +269,7 @@ def test_update_existing_users_only_is_refused_where_iterable_ignores_it(project
     [
         ("email", "map it under identifiers"),
         ("userId", "map it under identifiers"),
+        ("email.domain", "map it under identifiers"),
         ("emailListIds", "managed by Iterable"),
         ("itblInternal.documentUpdatedAt", "managed by Iterable"),
         ("phoneNumberDetails.carrier", "managed by Iterable"),
@@ -249,6 +296,27 @@ def test_field_types_are_known_by_name() -> None:
     assert found["fields", "a"].startswith("unknown type 'number'; valid: string, long")
 
 
+@pytest.mark.parametrize("kind", ["string", "long", "double", "boolean", "date", "object"])
+def test_every_type_can_be_asked_for(kind: str) -> None:
+    field = MappedField("a", "c", type=kind)
+    assert problems(account(), a_user(), {"email": "e"}, field) == {}
+
+
+@pytest.mark.parametrize("name", ["home_geo_location", "homes.first_geo_location"])
+def test_a_place_by_its_name_can_have_no_other_type(name: str) -> None:
+    fitting = [MappedField(name, "c"), MappedField(name, "c", type="geo_location")]
+    for field in fitting:
+        assert problems(account(), a_user(), {"email": "e"}, field) == {}
+    found = problems(account(), a_user(), {"email": "e"}, MappedField(name, "c", type="object"))
+    assert "is a place for Iterable" in found["fields", name]
+
+
+def test_a_place_needs_its_name() -> None:
+    field = MappedField("home", "c", type="geo_location")
+    found = problems(account(), a_user(), {"email": "e"}, field)
+    assert "name it home_geo_location" in found["fields", "home"]
+
+
 def test_ordinary_fields_pass() -> None:
     names = ["Number of Purchases", "Email", "prefs.color", "prefs.size", "phoneNumber"]
     fields = [MappedField(name, "c") for name in names]
@@ -258,11 +326,13 @@ def test_ordinary_fields_pass() -> None:
 # --- bind ----------------------------------------------------------------------------------
 
 
-def test_profiles_are_checked_but_not_bound() -> None:
-    settings = UserSettings(name="iterable", object="user")
-    assert problems(account(), settings, {"email": "e"}) == {}
-    with pytest.raises(ConfigError, match="profiles are not part of this version yet"):
-        IterableConnector().bind(account(), settings, FieldMapping({"email": "e"}), "mirror")
+def test_each_object_is_bound_by_its_settings() -> None:
+    mapping = FieldMapping({"email": "e"})
+    connector = IterableConnector()
+    bound = [
+        connector.bind(account(), settings, mapping, "mirror") for settings in (a_list(), a_user())
+    ]
+    assert [made.clears_fields for made in bound] == [False, True]
 
 
 def test_a_constant_that_cannot_be_sent_is_a_config_error() -> None:

@@ -209,6 +209,29 @@ def test_number_text_that_is_none(text: str) -> None:
         (pa.array(["2020-01-02T03:04:05.678+02:00"]), "date", ["2020-01-02 01:04:05 +00:00"]),
         (pa.array(["2020-01-02 03:04:05"]), "date", ["2020-01-02 03:04:05 +00:00"]),
         (pa.array([MOMENT]), "date", ["2020-08-19 22:50:04 +00:00"]),
+        (pa.array(['{"a": 1}', None, "null"]), "object", [{"a": 1}, None, None]),
+        (pa.array([{"a": MOMENT}]), "object", [{"a": "2020-08-19 22:50:04 +00:00"}]),
+        (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())), "object", [{"k": 1}]),
+        (
+            pa.array([{"lat": 52.5, "lon": 13}, None]),
+            "geo_location",
+            [{"lat": D("52.5"), "lon": D("13.0")}, None],
+        ),
+        (
+            pa.array(['{"lon": "-180", "lat": -90}']),
+            "geo_location",
+            [{"lat": D("-90.0"), "lon": D("-180.0")}],
+        ),
+        (
+            pa.array([{"lat": D("52.123456789012345678"), "lon": D(0)}]),
+            "geo_location",
+            [{"lat": D("52.123456789012344"), "lon": D("0.0")}],
+        ),
+        (
+            pa.array([{"lat": None, "lon": None}], pa.struct({"lat": "float", "lon": "float"})),
+            "geo_location",
+            [None],
+        ),
     ],
 )
 def test_wanted_types(array: pa.Array, wanted: str, expected: list[Any]) -> None:
@@ -240,10 +263,41 @@ def test_a_double_is_written_with_a_point() -> None:
         (pa.array(["yesterday"]), "date"),
         (pa.array(["0001-01-01T00:00:00+05:00"]), "date"),
         (pa.array([math.nan]), "string"),
+        (pa.array(["[1]"]), "object"),
+        (pa.array(["{"]), "object"),
+        (pa.array([[1]]), "object"),
+        (pa.array([5]), "object"),
+        (pa.array(["52.5,13"]), "geo_location"),
+        (pa.array([1.5]), "geo_location"),
     ],
 )
 def test_values_that_do_not_fit_the_wanted_type(array: pa.Array, wanted: str) -> None:
     assert list(faults(array, wanted=wanted)) == [0]
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ({"lat": 1.0}, "has no lon"),
+        ({"lat": None, "lon": 1.0}, "has no lat"),
+        ({"lat": 1.0, "lng": 1.0}, "has a member 'lng'"),
+        ({"latitude": 1.0, "longitude": 1.0}, "has a member 'latitude'"),
+        ({"lat": 1.0, "lon": 2.0, "alt": 3.0}, "has a member 'alt'"),
+        ({"lat": 90.001, "lon": 1.0}, "has a lat outside -90 to 90: 90.001"),
+        ({"lat": 1.0, "lon": -180.5}, "has a lon outside -180 to 180"),
+        ({"lat": "north", "lon": 1.0}, "has a lat that is not a number: 'north'"),
+        ({"lat": True, "lon": 1.0}, "has a lat that is not a number"),
+    ],
+)
+@pytest.mark.parametrize("as_text", [True, False])
+def test_places_that_cannot_be_sent(place: Any, words: str, *, as_text: bool) -> None:
+    array = pa.array([json.dumps(place)]) if as_text else pa.array([place])
+    assert words in faults(array, wanted="geo_location")[0]
+
+
+def test_a_place_with_nan_cannot_be_sent() -> None:
+    array = pa.array([{"lat": math.nan, "lon": 1.0}])
+    assert "member 'lat'" in faults(array, wanted="geo_location")[0]
 
 
 @pytest.mark.parametrize(
