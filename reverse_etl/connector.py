@@ -461,18 +461,31 @@ class DestinationObject(ABC):
         del batch
         return response.status in TRANSIENT_STATUSES
 
-    def inspect(self, columns: pa.Schema) -> Generator[Request, Answer, Sequence[Finding]]:
+    def inspect(
+        self, columns: pa.Schema, known: Target | None
+    ) -> Generator[Request, Answer, Sequence[Finding]]:
         """Look, without changing anything, whether a run would work.
 
+        The conversation is also told when the destination gives no usable answer. Its endpoints
+        are those of :meth:`Connector.limits`.
+
         Args:
-            columns: The mapped columns, with the metadata described at :meth:`prepare`.
+            columns: The mapped columns, with the metadata described at :meth:`prepare`; none
+                of them while the query cannot be asked.
+            known: The target as an earlier run found it, which a run goes on writing to; None
+                when a run would look for it.
         """
-        del columns
+        del columns, known
         yield from ()
         return ()
 
     def read_members(self, target: Target) -> Generator[Request, Answer, Sequence[Path]]:
-        """Ask who is in the target; return the spooled answers (``audits`` is ``members``)."""
+        """Ask who is in the target; return the spooled answers (``audits`` is ``members``).
+
+        Returns:
+            One answer for each of :attr:`identifiers`, in their order. Each shows every member
+            once: by that identifier if they have it, else by another one.
+        """
         raise NotImplementedError
 
     def parse_members(self, lines: Iterator[bytes]) -> Iterator[pa.RecordBatch]:

@@ -101,6 +101,7 @@ def make_plan(  # noqa: PLR0913 - the parts of a run, each by name
     full: bool,
     fresh: bool = False,
     temporary: bool = False,
+    audited: TableClause | None = None,
 ) -> Plan:
     """Evaluate the query once and plan the difference.
 
@@ -113,6 +114,7 @@ def make_plan(  # noqa: PLR0913 - the parts of a run, each by name
         full: Send every current row again.
         fresh: Leave failed records out of account (another account starts from nothing).
         temporary: Make only temporary tables, for a preview.
+        audited: Temporary table of what an audit found wrong, to be planned as well.
 
     Raises:
         SourceError: The query fails, or lacks a column of the mapping.
@@ -121,7 +123,7 @@ def make_plan(  # noqa: PLR0913 - the parts of a run, each by name
     steps = _Steps(tx, shape, base, run_id=run_id, full=full, temporary=temporary)
     rows_read = steps.take_snapshot()
     refused = steps.resolve_contested()
-    pending = not fresh and steps.collect_pending(retry=sync.retry_failed_records)
+    pending = not fresh and steps.collect_pending(audited, retry=sync.retry_failed_records)
     steps.plan_changes(pending=pending)
     planned, retries, new_deletes = steps.count_changes()
     steps.clean_up(pending=not fresh)
@@ -180,6 +182,8 @@ def shape_of(tx: Transaction, sync: SyncConfig, destination: DestinationObject) 
         upsert=sync.mode == "upsert",
         fields=fields,
         columns=columns.used,
+        clears_fields=destination.clears_fields,
+        whole_seconds=destination.whole_seconds,
     )
 
 
@@ -305,8 +309,8 @@ class _Steps:
         self.tx.finish(self.tables.snapshot)
         return refused
 
-    def collect_pending(self, *, retry: bool) -> bool:
-        """Gather what earlier runs left open; return whether there is any."""
+    def collect_pending(self, audited: TableClause | None, *, retry: bool) -> bool:
+        """Gather what earlier runs left open and what an audit found; return if there is any."""
         control = self.tx.warehouse.tables
         statements = PendingStatements(
             self.shape.sync_name,
@@ -317,6 +321,8 @@ class _Steps:
             self.before.outcomes if self.before else None,
             retry=retry,
             full=self.full,
+            clears_fields=self.shape.clears_fields,
+            audited=audited,
         )
         self.tx.create(self.pending, statements.collect(), temporary=True)
         return self._count(self.pending) > 0
@@ -338,7 +344,8 @@ class _Steps:
         if not self.temporary:
             self.tx.finish(self.tables.changes, by="_seq")
             self.tx.create(self.tables.outcomes, statements.no_outcomes())
-            if self.shape.upsert or self.shape.alias_name:
+            # Who left while no delete is possible stays there, except in upsert mode.
+            if self.shape.upsert or (self.shape.deletes and self.shape.alias_name):
                 residue, run_id = self.tx.warehouse.tables.residue, self.tables.run_id
                 self.tx.run(statements.keep_residue(residue, self.tables.changes, run_id))
             if self.shape.sends_alias:
@@ -395,6 +402,8 @@ def base_tables(sync_name: str, base: Base, schema: str) -> RunTables:
 def plan_digest(tx: Transaction, plan: Plan) -> str:
     """Return a short text that is the same for the same changes with the same values."""
     columns = ["_operation", "_identity", "_alias", *plan.shape.plan_columns]
+    if plan.shape.clears_fields:
+        columns.append("_fields")
     changes = plan.tables.changes
     total = tx.scalar(digest(tx.warehouse.sql, changes, columns))
     mapping = f"{plan.shape.mapping()}\n{plan.base.run_id if plan.base else 0}\n{total}"

@@ -6,6 +6,7 @@ No lease is taken, so a preview never stands in the way of a run.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,11 +18,12 @@ from reverse_etl.planning import Plan, make_plan, plan_digest
 from reverse_etl.ports import Ports
 from reverse_etl.report import RunReport
 from reverse_etl.warehouse import warehouse_of
+from reverse_etl.warehouse.shape import field_set
 from reverse_etl.warehouse.statements import control
 from reverse_etl.warehouse.statements.changes import plan_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from reverse_etl.config import Config, SyncConfig
     from reverse_etl.connector import DestinationObject
@@ -38,8 +40,9 @@ class Sample:
     Attributes:
         identity: Who.
         primary_key: The row, or the row that was.
-        values: Destination field to the value that a run would send; for a delete, to the one
-            that was sent last. What JSON has no form for is text.
+        values: Destination field to the value that a run would send (None for one that a delete
+            clears); for a delete from a list, to the one that was sent last. What JSON has no
+            form for is text.
     """
 
     identity: str
@@ -214,8 +217,10 @@ class _Previewing:
         records = self.destination.limits.records_per_request
         parts = self.tx.rows(plan_parts(plan.tables.changes))
         batches = sum(math.ceil((last - first + 1) / records) for _, _, first, last in parts)
+        target = self.destination.target
         is_known = same and bool(self.state.target_id)
-        return int(batches) + (0 if is_known else 1)
+        looks_up = bool(target.id or target.name) and not is_known
+        return int(batches) + (1 if looks_up else 0)
 
     def _held_reason(self, plan: Plan) -> str | None:
         if not plan.holds(self.sync.max_delete_percent):
@@ -231,17 +236,29 @@ class _Previewing:
             return []
         columns = {name: plan.shape.columns[name].kind for name in plan.shape.plan_columns}
         chosen = control.sample_plan(plan.tables.changes, operation.value, columns, SAMPLES)
+        shape, clears = plan.shape, plan.shape.clears_fields and operation is Operation.DELETE
         return [
-            Sample(row[0], row[1], _values(plan.shape, dict(zip(columns, row[2:], strict=True))))
-            for row in self.tx.rows(chosen)
+            Sample(
+                identity,
+                primary_key,
+                _cleared(shape, fields) if clears else _values(shape, columns, values),
+            )
+            for identity, primary_key, fields, *values in self.tx.rows(chosen)
         ]
 
 
-def _values(shape: Shape, columns: Mapping[str, Any]) -> dict[str, Any]:
+def _values(shape: Shape, columns: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
+    row = dict(zip(columns, values, strict=True))
     return {
-        mapped.name: _plain(columns[mapped.column]) if mapped.column else mapped.constant
+        mapped.name: _plain(row[mapped.column]) if mapped.column else mapped.constant
         for mapped in shape.fields
     }
+
+
+def _cleared(shape: Shape, fields: str | None) -> dict[str, Any]:
+    """Return the fields that a delete clears, each with the null that is sent for it."""
+    sets = (fields or field_set(shape.fields)).splitlines()
+    return dict.fromkeys(sorted({name for line in sets for name in json.loads(line)}))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - as the driver says

@@ -31,6 +31,63 @@ def by_operation() -> dict[Operation, int]:
     return dict.fromkeys(Operation, 0)
 
 
+@dataclass(frozen=True)
+class AuditSample:
+    """One person that an audit shows.
+
+    Attributes:
+        identity: Who; of people whom others added, as the destination names them.
+        reason: What is known beside the count they are in, or None.
+    """
+
+    identity: str
+    reason: str | None = None
+
+
+@dataclass
+class AuditReport:
+    """How the destination compares with what is believed of it.
+
+    Attributes:
+        sync: Name of the sync.
+        audits: ``members`` or ``profiles``.
+        run_id: The committed run that was compared with; None when there is none.
+        counts: People by what was found, see ``docs/audit.md``.
+        samples: Some of them, by the same words.
+        wrong: How many of them a repair would put right.
+        notes: What the counts cannot say.
+    """
+
+    sync: str
+    audits: str
+    run_id: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    samples: dict[str, list[AuditSample]] = field(default_factory=dict)
+    wrong: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code of the command line for this audit."""
+        return 1 if self.wrong else 0
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "sync": self.sync,
+            "audits": self.audits,
+            "base_run_id": self.run_id,
+            "in_step": self.wrong == 0,
+            "wrong": self.wrong,
+            "counts": self.counts,
+            "samples": {
+                word: [{"identity": one.identity, "reason": one.reason} for one in some]
+                for word, some in self.samples.items()
+            },
+            "notes": self.notes,
+        }
+
+
 @dataclass
 class RunReport:
     """One run of one sync.
@@ -50,6 +107,7 @@ class RunReport:
         error_code: Stable name of what stopped the run, else None.
         error: One line for a person, else None.
         warnings: Remarks that stopped nothing.
+        audit: What was found wrong before the plan was made, when the run was a repair.
     """
 
     sync: str
@@ -66,6 +124,7 @@ class RunReport:
     error_code: str | None = None
     error: str | None = None
     warnings: list[str] = field(default_factory=list)
+    audit: AuditReport | None = None
 
     @property
     def exit_code(self) -> int:
@@ -89,6 +148,7 @@ class RunReport:
             "error_code": self.error_code,
             "error": self.error,
             "warnings": self.warnings,
+            **({"audit": self.audit.document()} if self.audit else {}),
         }
 
     def lines(self) -> list[str]:

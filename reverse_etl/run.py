@@ -2,6 +2,7 @@
 
     lease      one run per sync at a time
     recover    settle what a killed run left behind
+    audit      only in a repair: what is wrong at the destination is planned as well
     plan       the query once, the difference, in the warehouse; the brake
     commit     the stored plan becomes the last committed run: the commit point
     deliver    the plan streams out in batches; checkpoints confirm a position
@@ -13,13 +14,15 @@ A crash between any two statements leaves a state that *recover* understands.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from reverse_etl.account import account_of, is_same_account, pacing_key, refuse_changed_account
+from reverse_etl.account import account_of, is_same_account, refuse_changed_account
+from reverse_etl.audit import PROFILES, Auditor
 from reverse_etl.connector import Operation, Target
-from reverse_etl.delivery.retry import RetryPolicy
+from reverse_etl.conversation import wire_to
 from reverse_etl.delivery.sender import Delivery, Page, Progress, Sender
 from reverse_etl.errors import (
     DestinationError,
@@ -35,6 +38,7 @@ from reverse_etl.report import RunReport
 from reverse_etl.settle import Ending, drop_run, record_outcomes, retain, settle
 from reverse_etl.warehouse import warehouse_of
 from reverse_etl.warehouse.lease import Heartbeat, Lease
+from reverse_etl.warehouse.shape import field_set
 from reverse_etl.warehouse.statements import control
 from reverse_etl.warehouse.statements.changes import plan_parts, sample_deletes
 
@@ -42,9 +46,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from sqlalchemy import TableClause
+
+    from reverse_etl.audit import Reply
     from reverse_etl.config import Config
-    from reverse_etl.delivery.limiter import Pacer
     from reverse_etl.delivery.transport import Transport
+    from reverse_etl.delivery.wire import Wire
     from reverse_etl.warehouse.base import Transaction
     from reverse_etl.warehouse.shape import State
 
@@ -69,6 +76,8 @@ class Options:
         trigger: ``manual`` or ``schedule``.
         scheduled_for: The tick this run serves, in UTC without time zone; None for manual runs.
         expected_digest: Send exactly the plan with this digest, or refuse.
+        repair: Audit the destination first, and plan also what is wrong there.
+        profiles_to_audit: How many profiles an audit reads; a list is compared as a whole.
     """
 
     full: bool = False
@@ -76,6 +85,8 @@ class Options:
     trigger: str = "manual"
     scheduled_for: datetime | None = None
     expected_digest: str | None = None
+    repair: bool = False
+    profiles_to_audit: int = PROFILES
 
 
 def run_sync(
@@ -122,6 +133,7 @@ class Run:
             clock=ports.clock,
         )
         self.window = WINDOW_ROUNDS * self.account.max_in_flight * self.account.records_per_request
+        self.auditor = Auditor(config, sync_name, ports, options.profiles_to_audit)
         self.report = RunReport(sync_name)
         self.run_id = self.rows_read = 0
         self.broken_off = False
@@ -147,7 +159,11 @@ class Run:
     def run(self) -> None:
         """Plan, deliver, settle, retain; a run that must stop says why."""
         try:
-            plan = self.plan()
+            with self.audit() as reply:
+                plan = self.plan(reply)
+        except Interrupted as error:
+            self.end_unplanned("interrupted", error)
+            return
         except RunError as error:
             self.end_unplanned("failed", error)
             return
@@ -196,6 +212,7 @@ class Run:
                 ),
                 retain_logs=self.sync.observability.retain_sync_logs,
                 deletes=self.destination.deletes and self.sync.mode == "mirror",
+                field_set=field_set(base.fields) if self.destination.clears_fields else None,
             )
 
     def _end_killed_planning(self, run_id: int) -> None:
@@ -235,9 +252,30 @@ class Run:
             tx.run(control.start_run(tables.runs, values))
         self.report.run_id = self.run_id
 
+    # --- audit -----------------------------------------------------------------------------
+
+    @contextmanager
+    def audit(self) -> Iterator[Reply | None]:
+        """Ask the destination what it holds, in a repair; the lease is kept meanwhile."""
+        if not self.options.repair:
+            yield None
+            return
+        with self.warehouse.transaction() as tx:
+            question = self.auditor.look(tx, self.run_id)
+        with self.auditor.asking(question) as reply:
+            yield reply
+
+    def _wrong(self, tx: Transaction, reply: Reply | None) -> TableClause | None:
+        """Compare what the destination holds; return who is to be planned again, or None."""
+        if reply is None:
+            return None
+        found = self.auditor.compare(tx, reply)
+        self.report.audit = found.report
+        return found.wrong
+
     # --- plan and commit -------------------------------------------------------------------
 
-    def plan(self) -> Plan | None:
+    def plan(self, reply: Reply | None) -> Plan | None:
         """Plan and commit; None when the run ends here, held or told to stop."""
         with self.warehouse.transaction() as tx:
             state = tx.state(self.sync.name)
@@ -253,6 +291,7 @@ class Run:
                 run_id=self.run_id,
                 full=self.options.full,
                 fresh=not same,
+                audited=self._wrong(tx, reply),
             )
             self._report_plan(plan)
             self._refuse_other_plan(tx, plan)
@@ -289,11 +328,13 @@ class Run:
             return None
         some = [row[0] for row in tx.rows(sample_deletes(plan.tables.changes, 5))]
         percent = 100 * plan.new_deletes / plan.base_identities
+        name = self.sync.name
+        command = f"audit {name} --repair" if self.options.repair else f"run-sync {name}"
         return RunError(
             f"{plan.new_deletes} of {plan.base_identities} people would be removed "
             f"({percent:.1f} %, max_delete_percent is {self.sync.max_delete_percent:g}), among "
             f"them {', '.join(some)}. Nothing was sent. If this is right, let it pass once with: "
-            f"reverse-etl run-sync {self.sync.name} --allow-deletes --config {self.config.path}",
+            f"reverse-etl {command} --allow-deletes --config {self.config.path}",
             code="held",
         )
 
@@ -353,6 +394,7 @@ class Run:
             # Whoever has the lease next settles what is there.
             return
         report.warnings += drop_run(self.warehouse, self.sync.name, self.run_id)
+        report.requests = self._requests(0)
         with self.warehouse.transaction() as tx:
             report.failed_records_open = tx.scalar(
                 control.count_open(tables.failed, self.sync.name),
@@ -363,6 +405,7 @@ class Run:
                 "error_code": error.code,
                 "error_reason": str(error),
                 "failed_records_open": report.failed_records_open,
+                "requests_sent": report.requests,
                 "rows_read": self.rows_read,
                 "rows_invalid": report.invalid,
                 "rows_duplicate": report.duplicates,
@@ -388,35 +431,26 @@ class Run:
         return delivery
 
     def _deliver_over(self, transport: Transport, plan: Plan) -> Delivery:
-        sender = self._sender(transport)
+        wire = self._wire(transport)
         try:
-            sender.target = self._target(sender)
+            target = self._target(wire)
         except DestinationError as error:
-            return sender.undelivered("fatal", error)
+            return Delivery.none("fatal", error, wire.requests_sent)
         except Interrupted as error:
-            return sender.undelivered("interrupted", error)
+            return Delivery.none("interrupted", error, wire.requests_sent)
+        seconds = self.config.engine.checkpoint_seconds
+        destination = self.config.bind(self.sync.name, plan.shape.fields)
+        sender = Sender(destination, target, wire, self.account.max_in_flight, seconds)
         return sender.deliver(self._pages(plan), 0, self.window, self._checkpoint(plan))
 
-    def _sender(self, transport: Transport) -> Sender:
-        return Sender(
-            object=self.destination,
-            target=self.destination.target,
-            transport=transport,
-            pacers=self._pacer,
-            clock=self.ports.clock,
-            policy=lambda: RetryPolicy(self.account.retry_seconds, self.ports.rng),
-            timeout_s=self.timeout_s,
-            max_in_flight=self.account.max_in_flight,
-            checkpoint_seconds=self.config.engine.checkpoint_seconds,
-            stop=self.ports.stop,
-            before_request=lambda: self.lease.check(self.timeout_s),
-        )
+    def _wire(self, transport: Transport) -> Wire:
+        name, limits = self.sync.destination.name, self.destination.limits
+        wire = wire_to(self.config, name, limits, self.ports, transport)
+        wire.before_request = lambda: self.lease.check(self.timeout_s)
+        wire.is_transient = self.destination.is_transient
+        return wire
 
-    def _pacer(self, endpoint: str) -> Pacer:
-        rate = self.destination.limits.requests_per_second[endpoint]
-        return self.ports.shared_pacers.get(pacing_key(self.account), endpoint, rate)
-
-    def _target(self, sender: Sender) -> Target:
+    def _target(self, wire: Wire) -> Target:
         """The target as an earlier run found it, else as the destination says now."""
         with self.warehouse.transaction() as tx:
             state, now = tx.state(self.sync.name), tx.now()
@@ -424,7 +458,7 @@ class Run:
             age = now - state.target_created_at if state.target_created_at else None
             recent = age is not None and age < timedelta(seconds=JUST_CREATED_SECONDS)
             return Target(state.target_id, self.destination.target.name, recent)
-        found = sender.converse(self.destination.find_target())
+        found = wire.converse(self.destination.find_target())
         with self.warehouse.transaction() as tx:
             created_at = tx.now() if found.just_created else None
             kept = control.keep_target(
@@ -461,6 +495,10 @@ class Run:
 
         return checkpoint
 
+    def _requests(self, of_delivery: int) -> int:
+        """Return the requests of this run, those of the audit among them."""
+        return self.auditor.requests_sent + of_delivery
+
     def _advance(self, tx: Transaction, position: int, requests_sent: int, window: int) -> None:
         advanced = control.advance(
             self.warehouse.tables.state,
@@ -468,7 +506,7 @@ class Run:
             self.lease.token,
             position=position,
             send_limit=position + window,
-            requests_sent=requests_sent,
+            requests_sent=self._requests(requests_sent),
         )
         self.lease.guard(tx.run(advanced))
 
@@ -487,7 +525,7 @@ class Run:
                 ending=Ending(
                     delivery.position,
                     delivery.position,
-                    delivery.requests_sent,
+                    self._requests(delivery.requests_sent),
                     status=_ENDED[delivery.ended],
                     newly_invalid=plan.rows_newly_invalid,
                     error_code=delivery.error_code,
@@ -495,9 +533,10 @@ class Run:
                 ),
                 retain_logs=self.sync.observability.retain_sync_logs,
                 deletes=plan.shape.deletes,
+                field_set=plan.shape.field_set,
             )
         report = self.report
-        report.status, report.requests = status, delivery.requests_sent
+        report.status, report.requests = status, self._requests(delivery.requests_sent)
         report.succeeded, report.failed = totals.succeeded, totals.failed
         report.failed_records_open = totals.failed_records_open
         report.error_code, report.error = delivery.error_code, delivery.error_reason

@@ -81,8 +81,19 @@ def settle(  # noqa: PLR0913 - the parts of a settling, each by name
     ending: Ending,
     retain_logs: bool,
     deletes: bool,
+    field_set: str | None,
 ) -> tuple[str, Totals]:
     """Write log, failed records and counts of a run; return its status and totals.
+
+    Args:
+        tx: The transaction.
+        lease: Under which the run is settled.
+        tables: Of the run.
+        started_at: Of the run, in UTC without time zone.
+        ending: How it ends.
+        retain_logs: Whether the sync log is kept.
+        deletes: Whether people who left can be removed (or cleared).
+        field_set: Which fields its upserts send, where that must be known.
 
     Raises:
         LeaseLost: Another run has taken over; nothing of this was written.
@@ -102,6 +113,7 @@ def settle(  # noqa: PLR0913 - the parts of a settling, each by name
         fresh,
         ending.position,
         ending.window,
+        field_set,
     )
     finished = tx.now()
     totals = _count(tx, statements)

@@ -11,6 +11,7 @@ any driver.
     progress     bars on a terminal
     running      run-sync            preview_command  plan
     showing      status, runs, failures               checking  validate, schema
+    check_command  check             lists_command    lists
     sandboxing   sandbox             demo             demo
 """
 

@@ -10,8 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from reverse_etl.cli import (
+    audit_command,
+    check_command,
     checking,
     demo,
+    lists_command,
     preview_command,
     running,
     sandboxing,
@@ -52,11 +55,14 @@ def _app() -> typer.Typer:
     app.callback()(_global_options)
     app.command("demo")(demo.demo)
     app.command("validate")(checking.validate)
+    app.command("check", epilog=check_command.EXAMPLE)(check_command.check)
     app.command("plan")(preview_command.plan)
     app.command("run-sync", epilog=_EXIT_CODES)(running.run_sync)
+    app.command("audit", epilog=audit_command.EXAMPLE)(audit_command.audit)
     app.command("status")(showing.status)
     app.command("runs")(showing.runs)
     app.command("failures")(showing.failures)
+    app.command("lists", epilog=lists_command.EXAMPLE)(lists_command.lists)
     app.command("sandbox", add_help_option=False, context_settings=sandboxing.TAKES_ANYTHING)(
         sandboxing.sandbox,
     )

@@ -118,8 +118,9 @@ def _duration(seconds: float) -> str:
 
 
 def _show_samples(session: Session, samples: list[Sample]) -> None:
-    fields = list(samples[0].values) if samples else []
-    rows = [[s.identity, s.primary_key, *s.values.values()] for s in samples]
+    # People who left under different mappings have different fields to clear.
+    fields = list(dict.fromkeys(name for s in samples for name in s.values))
+    rows = [[s.identity, s.primary_key, *map(s.values.get, fields)] for s in samples]
     session.output.table(["identity", "primary key", *fields], rows, "    ")
 
 

@@ -70,12 +70,12 @@ def run_sync(  # noqa: PLR0913 - the options of the command
     options = _options(names, plan, full=full, allow_deletes=allow_deletes)
     refuse_unusable(loaded, names)
     with Stop(loaded.engine.shutdown_seconds) as stop, progress_bars() as bars:
-        batch = _Batch(session, loaded, options, stop, bars)
+        batch = Batch(session, loaded, options, stop, bars)
         reports = {}
         for report in batch.run(names):
             reports[report.sync] = report
-            _tell(session, report)
-    return _finish(session, [reports[name] for name in names], stop)
+            tell(session, report)
+    return finish(session, [reports[name] for name in names], stop)
 
 
 def _options(
@@ -95,7 +95,7 @@ def _options(
     )
 
 
-class _Batch:
+class Batch:
     """Several syncs, run side by side as far as the config allows."""
 
     def __init__(
@@ -161,7 +161,7 @@ class _Batch:
         return Ports(pacers=self._pacers, stop=self._stop, progress=self._bars(name))
 
 
-def _tell(session: Session, report: RunReport) -> None:
+def tell(session: Session, report: RunReport) -> None:
     """Say how one run ended."""
     head, *rest = report.lines()
     session.output.say(head, STYLES.get(report.status, "yellow"))
@@ -172,7 +172,7 @@ def _tell(session: Session, report: RunReport) -> None:
         session.output.say(f"  see why with: {why}")
 
 
-def _finish(session: Session, reports: Sequence[RunReport], stop: Stop) -> int:
+def finish(session: Session, reports: Sequence[RunReport], stop: Stop) -> int:
     """Write the document; return the exit code that stands for all."""
     from reverse_etl.report import worst  # noqa: PLC0415 - loads pydantic
 

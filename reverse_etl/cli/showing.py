@@ -259,7 +259,7 @@ def _failed_rows(tx: Transaction, sync_name: str, limit: int) -> list[dict[str, 
     from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
 
     rows = tx.rows(control.read_failed(tx.warehouse.tables.failed, sync_name, limit))
-    return [_document(row, leave_out=("alias", "unidentified")) for row in rows]
+    return [_document(row, leave_out=("alias", "unidentified", "fields")) for row in rows]
 
 
 def _failure(sync: SyncConfig, row: dict[str, Any], next_tick: datetime | None) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -422,12 +422,21 @@ class Config:
             return explicit
         return min(DEFAULT_REQUEST_TIMEOUT_SECONDS, 2 / 3 * self.engine.lease_seconds)
 
-    def bind(self, sync_name: str) -> DestinationObject:
-        """Return the object that a sync writes to; may import pyarrow."""
+    def bind(
+        self, sync_name: str, fields: Sequence[MappedField] | None = None
+    ) -> DestinationObject:
+        """Return the object that a sync writes to; may import pyarrow.
+
+        Args:
+            sync_name: The sync.
+            fields: Its mapped fields, with the columns spelled as a page has them: the query may
+                spell them in another case than the config. None while the query is not known.
+        """
         sync = self.sync(sync_name)
+        mapping = sync.mapping if fields is None else replace(sync.mapping, fields=fields)
         account = self.account(sync.destination.name)
         connector = self.connector(sync.destination.name)
-        return connector.bind(account, sync.destination, sync.mapping, sync.mode)
+        return connector.bind(account, sync.destination, mapping, sync.mode)
 
 
 def _named(kind: str, name: str, known: Mapping[str, T], path: Path) -> T:

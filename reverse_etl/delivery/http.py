@@ -10,15 +10,18 @@ from __future__ import annotations
 import html
 import ipaddress
 import json
+import logging
 import re
 import socket
+import tempfile
 import threading
 import time
 import zlib
 from contextlib import suppress
 from importlib import metadata
+from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import httpcore
@@ -37,7 +40,16 @@ _GRACE_S = 1.0
 _JOIN_S = 2.0
 _PIECE = 65_536
 _KEEP_ALIVE_S = 5.0
+
+# Iterable took more than 5 minutes to name the members of a list of 200,000 (an integrator's
+# report), so a spooled answer has time, and may pause for some time-outs of a usual request.
+SPOOL_SECONDS = 900.0
+SPOOL_PAUSES = 6
+SPOOLED_BYTES = 4_000_000_000
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
+
+# At DEBUG httpcore logs the headers of an answer, in which a server may repeat the key.
+logging.getLogger("httpcore").setLevel(logging.INFO)
 
 
 class _UnreadableError(Exception):
@@ -45,10 +57,29 @@ class _UnreadableError(Exception):
 
 
 class _Job(NamedTuple):
+    """A request on its way.
+
+    Attributes:
+        ticket: The caller's name for it.
+        request: What to send.
+        pause_s: Seconds after which silence of the server ends it.
+        seconds: Seconds after which it ends whatever the server does.
+        deadline: The monotonic time of that.
+    """
+
     ticket: int
     request: Request
-    timeout_s: float
+    pause_s: float
+    seconds: float
     deadline: float
+
+
+def _job(ticket: int, request: Request, timeout_s: float) -> _Job:
+    seconds = pause_s = timeout_s
+    if request.spool:
+        pause_s = timeout_s * SPOOL_PAUSES
+        seconds = max(SPOOL_SECONDS, pause_s)
+    return _Job(ticket, request, pause_s, seconds, time.monotonic() + seconds)
 
 
 class HttpTransport:
@@ -69,7 +100,8 @@ class HttpTransport:
             headers: Sent with every request, the key among them.
             max_in_flight: Requests at a time, and so threads and connections.
             secrets: Replaced by ``[redacted]`` wherever an answer repeats them.
-            max_response_bytes: Largest body, before and after decompression.
+            max_response_bytes: Largest body, before and after decompression; one that goes to a
+                file may have 4 GB.
 
         Raises:
             ValueError: A URL that would give the key away, or a header HTTP cannot carry.
@@ -78,6 +110,7 @@ class HttpTransport:
         self._host = _checked_host(base_url)
         self._redact = _Redactor(secrets)
         self._max_bytes = max_response_bytes
+        self._spool = _Spool(self._redact)
         self._max_threads = max_in_flight
         self._backend = _DeadlineBackend()
         self._client = _client(base_url, headers, max_in_flight, self._backend)
@@ -100,7 +133,7 @@ class HttpTransport:
         if not request.path.startswith("/"):
             msg = f"the path of a request must begin with a slash: {request.path!r}"
             raise ValueError(msg)
-        job = _Job(ticket, request, timeout_s, time.monotonic() + timeout_s)
+        job = _job(ticket, request, timeout_s)
         self._open[ticket] = job
         if len(self._threads) < min(len(self._open), self._max_threads):
             self._add_thread()
@@ -123,6 +156,7 @@ class HttpTransport:
         for thread in self._threads:
             thread.join(_JOIN_S)
         self._client.close()
+        self._spool.close()
 
     def _add_thread(self) -> None:
         # Daemons: a thread stuck in name resolution must not keep the process alive.
@@ -167,7 +201,7 @@ class HttpTransport:
 
     def _exchange(self, job: _Job) -> Answer:
         """Send one request; whatever the network does becomes an answer."""
-        self._backend.set_deadline(job.deadline)
+        self._backend.set_deadline(job.deadline, job.pause_s)
         try:
             return self._send(job)
         except (httpcore.ConnectTimeout, httpcore.PoolTimeout):
@@ -190,57 +224,18 @@ class HttpTransport:
             self._base_url + request.path,
             params=request.query or None,
             content=request.body,
-            timeout=job.timeout_s,
+            timeout=job.pause_s,
         )
         incoming = self._client.send(outgoing, stream=True)
         try:
-            body = self._body(incoming)
+            if job.request.spool and incoming.is_success:
+                body, spooled = b"", self._spool.write(job.ticket, incoming)
+            else:
+                body, spooled = self._redact.octets(_whole(incoming, self._max_bytes)), None
         finally:
             incoming.close()
-        return Response(
-            incoming.status_code, self._redact.octets(body), self._headers(incoming.headers.raw)
-        )
-
-    def _body(self, incoming: httpx.Response) -> bytes:
-        """Read and decompress the body, both within the size limit."""
-        encoding = incoming.headers.get("content-encoding", "identity").strip().lower()
-        pieces = self._capped(incoming.iter_raw())
-        if encoding in ("", "identity"):
-            return b"".join(pieces)
-        if encoding in ("gzip", "x-gzip"):
-            return self._gunzip(pieces)
-        msg = "the answer is compressed in a way that was not asked for"
-        raise _UnreadableError(msg)
-
-    def _capped(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        size = 0
-        for piece in pieces:
-            size += len(piece)
-            if size > self._max_bytes:
-                raise self._too_large()
-            yield piece
-
-    def _gunzip(self, pieces: Iterable[bytes]) -> bytes:
-        inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        out: list[bytes] = []
-        room = self._max_bytes + 1
-        try:
-            for piece in pieces:
-                # max_length 0 would mean no limit; room never gets there.
-                out.append(inflate.decompress(piece, room))
-                room -= len(out[-1])
-                if room <= 0 or inflate.unconsumed_tail:
-                    raise self._too_large()
-        except zlib.error as error:
-            msg = "the answer is not valid gzip"
-            raise _UnreadableError(msg) from error
-        if not inflate.eof:
-            msg = "the compressed answer broke off"
-            raise _UnreadableError(msg)
-        return b"".join(out)
-
-    def _too_large(self) -> _UnreadableError:
-        return _UnreadableError(f"response larger than {self._max_bytes:,} bytes")
+        headers = self._headers(incoming.headers.raw)
+        return Response(incoming.status_code, body, headers, spooled)
 
     def _headers(self, raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -253,7 +248,10 @@ class HttpTransport:
 
 def _timed_out(job: _Job, *, sent: bool) -> NoAnswer:
     what = "answer" if sent else "connection"
-    return NoAnswer(f"no {what} within {job.timeout_s:g} s", maybe_applied=sent)
+    within = f"within {job.seconds:g} s"
+    if sent and job.pause_s < job.seconds:
+        within += f", or a pause of {job.pause_s:g} s in it"
+    return NoAnswer(f"no {what} {within}", maybe_applied=sent)
 
 
 def _kind(error: Exception) -> str:
@@ -332,6 +330,107 @@ def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     return headers
 
 
+# --- the body of an answer -----------------------------------------------------------------
+
+
+def _whole(incoming: httpx.Response, most: int) -> bytes:
+    """Read and decompress a body, of so many bytes at most, before and after."""
+    return b"".join(_pieces(incoming, most))
+
+
+def _pieces(incoming: httpx.Response, most: int) -> Iterator[bytes]:
+    encoding = incoming.headers.get("content-encoding", "identity").strip().lower()
+    pieces = _capped(incoming.iter_raw(), most)
+    if encoding in ("", "identity"):
+        return pieces
+    if encoding in ("gzip", "x-gzip"):
+        return _capped(_gunzipped(pieces), most)
+    msg = "the answer is compressed in a way that was not asked for"
+    raise _UnreadableError(msg)
+
+
+def _capped(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > most:
+            msg = f"response larger than {most:,} bytes"
+            raise _UnreadableError(msg)
+        yield piece
+
+
+def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        for packed in pieces:
+            rest = packed
+            while True:
+                # In portions: a small piece may hold a thousand times its size.
+                out = inflate.decompress(rest, _PIECE)
+                yield out
+                rest = inflate.unconsumed_tail
+                if not rest and len(out) < _PIECE:
+                    break
+    except zlib.error as error:
+        msg = "the answer is not valid gzip"
+        raise _UnreadableError(msg) from error
+    if not inflate.eof:
+        msg = "the compressed answer broke off"
+        raise _UnreadableError(msg)
+
+
+class _Spool:
+    """A folder of this process for the bodies of long answers; it goes with the transport."""
+
+    def __init__(self, redact: _Redactor) -> None:
+        self._redact = redact
+        self._lock = threading.Lock()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def write(self, ticket: int, incoming: httpx.Response) -> Path:
+        """Write a body, decompressed and without secrets, to a file of its own."""
+        try:
+            path = self._path(ticket)
+            file = path.open("wb")
+        except OSError as error:
+            raise _cannot_write(error) from error
+        try:
+            with file:
+                for piece in self._redact.pieces(_pieces(incoming, SPOOLED_BYTES)):
+                    _write(file, piece)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path
+
+    def close(self) -> None:
+        """Delete the files."""
+        with self._lock:
+            if self._folder is not None:
+                self._folder.cleanup()
+
+    def _path(self, ticket: int) -> Path:
+        with self._lock:
+            if self._folder is None:
+                # A thread that was given up may still hold a file open.
+                self._folder = tempfile.TemporaryDirectory(
+                    prefix="reverse-etl-", ignore_cleanup_errors=True
+                )
+            return Path(self._folder.name) / f"answer-{ticket}"
+
+
+def _write(file: BinaryIO, piece: bytes) -> None:
+    try:
+        file.write(piece)
+    except OSError as error:
+        raise _cannot_write(error) from error
+
+
+def _cannot_write(error: OSError) -> _UnreadableError:
+    why = error.strerror or _kind(error)
+    return _UnreadableError(f"the answer could not be kept in {tempfile.gettempdir()}: {why}")
+
+
 # --- after an answer came ------------------------------------------------------------------
 
 
@@ -343,6 +442,8 @@ class _Redactor:
         # The longest first: one secret may be the beginning of another.
         ordered = sorted(forms, key=lambda form: (-len(form), form))
         self._forms = [form.encode() for form in ordered]
+        self._longest = max(map(len, self._forms), default=0)
+        self._any = re.compile(b"|".join(map(re.escape, self._forms)))
 
     def octets(self, text: bytes) -> bytes:
         """Return ``text`` without secrets."""
@@ -350,6 +451,30 @@ class _Redactor:
             if form in text:
                 text = text.replace(form, _REDACTED.encode())
         return text
+
+    def pieces(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the text that the pieces make up without secrets, also those cut in two."""
+        if not self._forms:
+            yield from pieces
+            return
+        held = b""
+        for piece in pieces:
+            held += piece
+            # What begins from here on may end in the next piece, or there be a longer form.
+            begin = max(len(held) - self._longest + 1, 0)
+            if not any(form in held for form in self._forms):
+                yield held[:begin]
+                held = held[begin:]
+                continue
+            done = 0
+            for found in self._any.finditer(held):
+                if found.start() >= begin:
+                    break
+                yield held[done : found.start()] + _REDACTED.encode()
+                done = found.end()
+            yield held[done : max(done, begin)]
+            held = held[max(done, begin) :]
+        yield self.octets(held)
 
     def text(self, text: str) -> str:
         """Return ``text`` without secrets."""
@@ -441,9 +566,9 @@ class _DeadlineBackend(httpcore.NetworkBackend):
         self._sockets: set[socket.socket] = set()
         self._aborted = False
 
-    def set_deadline(self, deadline: float) -> None:
-        """Bound what this thread does from now on by a monotonic time."""
-        self._local.deadline = deadline
+    def set_deadline(self, deadline: float, pause_s: float) -> None:
+        """Bound what this thread does from now on by a monotonic time, and each wait in it."""
+        self._local.deadline, self._local.pause_s = deadline, pause_s
 
     def left(self, late: type[httpcore.TimeoutException]) -> float:
         """Return the seconds that this thread has left, more than 0.
@@ -452,10 +577,11 @@ class _DeadlineBackend(httpcore.NetworkBackend):
             TimeoutException: Of the type ``late``: none, or the transport was closed.
         """
         deadline: float = self._local.deadline
+        pause_s: float = self._local.pause_s
         left = deadline - time.monotonic()
         if left <= 0 or self._aborted:
             raise late
-        return left
+        return min(left, pause_s)
 
     def abort(self) -> None:
         """Wake every thread that waits for a socket, and let none begin anew."""

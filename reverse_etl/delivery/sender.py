@@ -17,23 +17,20 @@ Three lines hold everywhere:
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from reverse_etl.connector import SUCCEEDED, Delivered, Fatal, NoAnswer, Outcome
 from reverse_etl.delivery.batching import Cutter
-from reverse_etl.delivery.retry import retry_after
-from reverse_etl.errors import DestinationError, Interrupted, RunError
+from reverse_etl.delivery.wire import LOOK_FOR_STOP_S, SERVER_ERROR, Call, no_usable_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     import pyarrow as pa
 
-    from reverse_etl.clock import Clock
     from reverse_etl.connector import (
         Answer,
-        Batch,
         DestinationObject,
         Operation,
         OutcomeStatus,
@@ -41,27 +38,18 @@ if TYPE_CHECKING:
         Target,
     )
     from reverse_etl.delivery.batching import Stretch
-    from reverse_etl.delivery.limiter import Pacer
-    from reverse_etl.delivery.retry import RetryPolicy
-    from reverse_etl.delivery.transport import Transport
-
-_T = TypeVar("_T")
+    from reverse_etl.delivery.wire import Wire
+    from reverse_etl.errors import RunError
 
 Ended = Literal["done", "interrupted", "fatal"]
 
 FAILED_BATCHES_IN_A_ROW = 3
 """So many batches in a row without a usable answer mean that the destination is down."""
 
-LOOK_FOR_STOP_S = 0.25
-"""Longest time the loop sleeps before it asks again whether it should stop."""
-
 MOST_WARNINGS = 100
 """Different warnings kept per delivery; a connector may have one for each batch."""
 
 _STOPPED = "told to stop; what was on the wire is settled, the rest stays planned"
-
-_TOO_MANY = 429
-_SERVER_ERROR = 500
 
 
 # --- what goes in and comes out ------------------------------------------------------------
@@ -146,65 +134,29 @@ class Delivery:
     requests_sent: int
     warnings: list[str]
 
+    @classmethod
+    def none(cls, ended: Ended, error: RunError, requests_sent: int) -> Delivery:
+        """Return the delivery of a run that ended before its first change was sent."""
+        return cls(ended, error.code, str(error), 0, [], requests_sent, [])
 
-@dataclass(eq=False)
+
+@dataclass(frozen=True, eq=False)
 class Sender:
     """Delivers to one target of one account.
 
     Attributes:
         object: What the connector offers.
         target: What to write to.
-        transport: Carries the requests; the caller closes it.
-        pacers: Endpoint name to its pacer, which other syncs of the account may share.
-        clock: Source of time.
-        policy: Makes the retry policy of one conversation.
-        timeout_s: Seconds after which a request counts as unanswered.
+        wire: The way to the account.
         max_in_flight: Conversations, and so requests, open at a time.
         checkpoint_seconds: Seconds between two checkpoints.
-        stop: Whether to stop; asked often, must be cheap.
-        before_request: Called right before each start; renews or checks the lease.
     """
 
     object: DestinationObject
     target: Target
-    transport: Transport
-    pacers: Callable[[str], Pacer]
-    clock: Clock
-    policy: Callable[[], RetryPolicy]
-    timeout_s: float
+    wire: Wire
     max_in_flight: int
     checkpoint_seconds: float
-    stop: Callable[[], bool]
-    before_request: Callable[[], None]
-    _wire: _Wire = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Give all conversations of this sender one way to the transport."""
-        self._wire = _Wire(self)
-
-    def converse(self, generator: Generator[Request, Answer, _T]) -> _T:
-        """Hold one conversation from beginning to end; return its result.
-
-        Raises:
-            DestinationError: The conversation was fatal (with its code), or the destination
-                gave no usable answer (``destination_unavailable``).
-            Interrupted: Told to stop.
-            LeaseLost: From ``before_request``.
-        """
-        policy = self.policy()
-        try:
-            request = next(generator)
-            while True:
-                request = generator.send(self._wire.ask(_Call(request, policy)))
-        except StopIteration as end:
-            result: _T = end.value
-            return result
-        except Fatal as fatal:
-            raise DestinationError(str(fatal), code=fatal.code) from fatal
-
-    def undelivered(self, ended: Ended, error: RunError) -> Delivery:
-        """Return the delivery of a run that ended before its first change was sent."""
-        return Delivery(ended, error.code, str(error), 0, [], self._wire.requests_sent, [])
 
     def deliver(
         self,
@@ -225,130 +177,8 @@ class Sender:
             LeaseLost: From ``before_request``: nothing more was sent.
             ValueError: A page out of order, or a connector that breaks its contract.
         """
-        run = _Run(self, self._wire, start_position, max(window, 1), checkpoint)
+        run = _Run(self, start_position, max(window, 1), checkpoint)
         return run.deliver(pages)
-
-
-# --- one request and the way to the transport ----------------------------------------------
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    """A request on its way: perhaps waiting, perhaps sent several times."""
-
-    request: Request
-    policy: RetryPolicy
-    batch: Batch | None = None
-    not_before: float = 0.0
-    sendings: int = 0
-    first_start: float = 0.0
-    flying: bool = False
-
-
-class _Wire:
-    """Pacing, lease check, tickets and repeats, the same for every kind of conversation."""
-
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
-        self._clock = sender.clock
-        self._flying: dict[int, _Call] = {}
-        # One slot per endpoint is reserved ahead, whichever call will use it: so a hold or a
-        # stop wastes one slot at most.
-        self._slots: dict[str, float] = {}
-        self.requests_sent = 0
-
-    def start_if_due(self, call: _Call) -> bool:
-        """Start the call if back-off and pacing allow it now."""
-        if call.not_before > self._clock.monotonic():
-            return False
-        endpoint = call.request.endpoint
-        pacer = self._sender.pacers(endpoint)
-        slot = self._slots.pop(endpoint, None)
-        if slot is None:
-            slot = pacer.reserve()
-        if slot <= self._clock.monotonic():
-            slot = pacer.claim(slot)
-        if slot > self._clock.monotonic():
-            self._slots[endpoint] = slot
-            return False
-        self._start(call)
-        return True
-
-    def wake(self, call: _Call) -> float:
-        """Return the monotonic time at which a waiting call may be due."""
-        return max(call.not_before, self._slots.get(call.request.endpoint, 0.0))
-
-    def collect(self, timeout_s: float) -> list[tuple[_Call, Answer]]:
-        """Wait for answers, at most ``timeout_s`` seconds."""
-        answers = []
-        for ticket, answer in self._sender.transport.wait(timeout_s):
-            call = self._flying.pop(ticket, None)
-            if call is not None:  # else: the request of an earlier, broken-off delivery
-                call.flying = False
-                answers.append((call, answer))
-        return answers
-
-    def transient(self, call: _Call, answer: Answer) -> bool:
-        """Whether the same request may be sent again and succeed a little later."""
-        if not call.request.repeatable and _may_be_applied(answer):
-            return False
-        if isinstance(answer, NoAnswer):
-            return True
-        return self._sender.object.is_transient(call.batch, answer)
-
-    def repeat(self, call: _Call, answer: Answer) -> bool:
-        """Schedule a transient call again; False when its time is used up."""
-        now = self._clock.monotonic()
-        wait = call.policy.next_wait(call.sendings, now - call.first_start, answer)
-        if wait is not None:
-            call.not_before = now + wait
-        if not isinstance(answer, NoAnswer) and answer.status == _TOO_MANY:
-            asked = retry_after(answer) if wait is None else wait
-            self._sender.pacers(call.request.endpoint).hold(now + asked)
-        return wait is not None
-
-    def ask(self, call: _Call) -> Answer:
-        """Send one request, again if need be, and return its answer.
-
-        Raises:
-            DestinationError: No usable answer within the time for retries.
-            Interrupted: Told to stop.
-        """
-        while True:
-            answer = self._send_and_wait(call)
-            if not self.transient(call, answer):
-                return answer
-            if not self.repeat(call, answer):
-                raise DestinationError(_down(answer), code="destination_unavailable")
-
-    def _send_and_wait(self, call: _Call) -> Answer:
-        while True:
-            if not call.flying:
-                if self._sender.stop():
-                    msg = "stopped before the destination had answered; nothing was delivered"
-                    raise Interrupted(msg)
-                self.start_if_due(call)
-            wake = self._clock.monotonic() + LOOK_FOR_STOP_S
-            pause = (wake if call.flying else min(wake, self.wake(call))) - self._clock.monotonic()
-            for answered, answer in self.collect(max(pause, 0.0)):
-                if answered is call:
-                    return answer
-
-    def _start(self, call: _Call) -> None:
-        self._sender.before_request()
-        call.sendings += 1
-        if call.sendings == 1:
-            call.first_start = self._clock.monotonic()
-        self.requests_sent += 1
-        self._flying[self.requests_sent] = call
-        call.flying = True
-        # The number of the request in this run is its ticket.
-        self._sender.transport.start(self.requests_sent, call.request, self._sender.timeout_s)
-
-
-def _down(answer: Answer) -> str:
-    what = answer.reason if isinstance(answer, NoAnswer) else f"HTTP {answer.status}"
-    return f"the destination gives no usable answer ({what}); run again when it is back"
 
 
 # --- one batch -----------------------------------------------------------------------------
@@ -416,13 +246,13 @@ class _Conversation:
         self.stretch = stretch
         self.span = span
         self.generator = generator
-        self.call: _Call | None = None
+        self.call: Call | None = None
         self.tally = _Tally()
         self.answer: Answer | None = None
         # Whether an answer other than "later" was heard: then some of the batch may be applied.
         self.heard = False
 
-    def waits(self) -> _Call | None:
+    def waits(self) -> Call | None:
         """Return the request that is not on the wire, if there is one."""
         return self.call if self.call is not None and not self.call.flying else None
 
@@ -496,17 +326,16 @@ class _Run:
     def __init__(
         self,
         sender: Sender,
-        wire: _Wire,
         start_position: int,
         window: int,
         checkpoint: Callable[[Progress], None],
     ) -> None:
         self._sender = sender
-        self._wire = wire
+        self._wire = sender.wire
         self._window = window
         self._checkpoint = checkpoint
         self._position = self._confirmed = start_position
-        self._next_checkpoint = sender.clock.monotonic() + sender.checkpoint_seconds
+        self._next_checkpoint = sender.wire.clock.monotonic() + sender.checkpoint_seconds
         self._settled: list[Settled] = []
         self._warnings: dict[str, None] = {}
         # Opened stretches above the position, and the conversations among them; both by seq.
@@ -521,7 +350,7 @@ class _Run:
         """Run the loop until all is settled, or until it is halted and the wire is empty."""
         stretches = self._cut(pages)
         while True:
-            if self._halt is None and not self._all_settled() and self._sender.stop():
+            if self._halt is None and not self._all_settled() and self._wire.stop():
                 self._halt = _Halt("interrupted", "interrupted", _STOPPED)
             self._open_what_fits(stretches)
             self._start_what_is_due()
@@ -593,14 +422,14 @@ class _Run:
             if call is None:
                 continue
             # Asked before each start: the check of the lease may have taken its time.
-            if self._halt is not None or self._sender.stop():
+            if self._halt is not None or self._wire.stop():
                 return
             if self._wire.start_if_due(call):
                 conversation.tally.count(call.request.changes)
 
     def _pause(self) -> float:
         """Return the seconds until something is to be done, unless an answer comes first."""
-        now = self._sender.clock.monotonic()
+        now = self._wire.clock.monotonic()
         wake = now + LOOK_FOR_STOP_S
         if self._halt is None:
             for conversation in self._active:
@@ -610,7 +439,7 @@ class _Run:
             wake = min(wake, self._next_checkpoint)
         return max(wake - now, 0.0)
 
-    def _take(self, call: _Call, answer: Answer) -> None:
+    def _take(self, call: Call, answer: Answer) -> None:
         conversation = next((c for c in self._active if c.call is call), None)
         if conversation is None:
             return
@@ -639,7 +468,7 @@ class _Run:
                 self._halt = _Halt("fatal", fatal.code, str(fatal))
         else:
             batch = conversation.stretch.batch
-            conversation.call = _Call(request, self._sender.policy(), batch)
+            conversation.call = Call(request, self._wire.policy(), batch)
 
     # settling
 
@@ -665,10 +494,10 @@ class _Run:
         """Count the batches that ended without a usable answer; too many end the run."""
         if answer is None:
             return
-        down = isinstance(answer, NoAnswer) or answer.status >= _SERVER_ERROR
+        down = isinstance(answer, NoAnswer) or answer.status >= SERVER_ERROR
         self._failed_in_a_row = self._failed_in_a_row + 1 if down else 0
         if self._failed_in_a_row >= FAILED_BATCHES_IN_A_ROW and self._halt is None:
-            self._halt = _Halt("fatal", "destination_unavailable", _down(answer))
+            self._halt = _Halt("fatal", "destination_unavailable", no_usable_answer(answer))
 
     # checkpoints and the end
 
@@ -678,13 +507,13 @@ class _Run:
     def _checkpoint_if_due(self) -> bool:
         moved = self._position - self._confirmed
         blocked = self._next is not None and self._beyond_limit(self._next[1])
-        late = self._sender.clock.monotonic() >= self._next_checkpoint
+        late = self._wire.clock.monotonic() >= self._next_checkpoint
         due = (moved and blocked) or moved * 2 >= self._window or (late and self._has_news())
         if due:
             self._checkpoint(Progress(self._position, self._settled, self._wire.requests_sent))
             self._confirmed = self._position
             self._settled = []
-            now = self._sender.clock.monotonic()
+            now = self._wire.clock.monotonic()
             self._next_checkpoint = now + self._sender.checkpoint_seconds
         return bool(due)
 
@@ -719,10 +548,3 @@ class _Run:
                         yield _row(seq, SUCCEEDED, 1)
         for conversation in self._active:
             yield from conversation.unsettled()
-
-
-def _may_be_applied(answer: Answer) -> bool:
-    """Whether the destination may have done what it was asked, for all that we know."""
-    if isinstance(answer, NoAnswer):
-        return answer.maybe_applied
-    return answer.status >= _SERVER_ERROR

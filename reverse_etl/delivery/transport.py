@@ -23,7 +23,8 @@ class Transport(Protocol):
             ticket: The caller's name for this sending; never used twice.
             request: What to send.
             timeout_s: Seconds from now after which the answer is a ``NoAnswer``, and after
-                which no further byte of the request may leave.
+                which no further byte of the request may leave. An answer that is spooled may
+                take longer (see :mod:`reverse_etl.delivery.http`).
         """
         ...
 

@@ -1,9 +1,9 @@
 """A destination for the simulator: Iterable's lists and profiles in memory, and a faulty wire.
 
 Written to the API description (github.com/Iterable/api-client, ``api-docs.json``: getLists,
-SubscribeRequest, UnsubscribeRequest, UserBulkUpdateListResponse) and to support article
-9216719179796 for what identifies a person in which type of project. It knows nothing of the
-engine but the transport it stands behind.
+SubscribeRequest, UnsubscribeRequest, BulkUpdateUsersRequest, UserBulkUpdateListResponse) and to
+support article 9216719179796 for what identifies a person in which type of project. It knows
+nothing of the engine but the transport it stands behind.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ from reverse_etl.testing.histories import Fault, ProjectType
 LIST_ID = 7
 LIST_NAME = "Simulated"
 FOREIGN = "foreign@elsewhere.test"
+THEIRS = {"theirs": "written by others"}
+"""What others write into every profile, and we never may touch."""
+
+SUBSCRIBE, UNSUBSCRIBE = "/api/lists/subscribe", "/api/lists/unsubscribe"
+BULK_UPDATE = "/api/users/bulkUpdate"
 
 _EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 _MOST_WAITS = 20_000
@@ -100,23 +105,38 @@ class Project:
                 return holder
         return found
 
-    def subscribe(self, person: dict[str, Any]) -> str | None:
-        """Put a person on the list; return the e-mail address that stands in the way, if any."""
+    def write(self, person: dict[str, Any]) -> Profile | str:
+        """Write a profile, made when it is missing; or return the address that is in the way."""
         email, user_id = _identifiers(person)
         found = self.located(email, user_id)
         holder = self.find(email=email) if email else None
-        if self.kind != "user_id" and holder is not None and holder is not found:
+        if self.kind != "user_id" and email and holder is not None and holder is not found:
             return email
         if found is None:
-            found = Profile(None, None)
+            found = Profile(None, None, dict(THEIRS))
             self.profiles.append(found)
         found.email = email or found.email
         found.user_id = user_id or found.user_id
         for name, value in (person.get("dataFields") or {}).items():
-            found.fields[name] = value
+            if value is None:
+                found.fields.pop(name, None)
+            else:
+                found.fields[name] = value
+        return found
+
+    def subscribe(self, person: dict[str, Any]) -> str | None:
+        """Put a person on the list; return the e-mail address that stands in the way, if any."""
+        found = self.write(person)
+        if isinstance(found, str):
+            return found
         if found not in self.members:
             self.members.append(found)
         return None
+
+    def update(self, person: dict[str, Any]) -> str | None:
+        """Write a profile; return the e-mail address that stands in the way, if any."""
+        found = self.write(person)
+        return found if isinstance(found, str) else None
 
     def unsubscribe(self, person: dict[str, Any]) -> bool:
         """Take a person off the list; return False where the answer is "not found"."""
@@ -138,6 +158,12 @@ def names_of(person: dict[str, Any]) -> tuple[str, str]:
     return "Emails", person["email"]
 
 
+def is_clearing(person: dict[str, Any]) -> bool:
+    """Return whether a user object only removes values."""
+    fields = person.get("dataFields") or {}
+    return bool(fields) and all(value is None for value in fields.values())
+
+
 # --- answering -----------------------------------------------------------------------------
 
 
@@ -148,7 +174,7 @@ class Sent:
     Attributes:
         number: Within its round, from 1.
         path: Of the endpoint.
-        people: Its subscriber objects.
+        people: Its subscriber or user objects.
         body: As decoded.
         size: Bytes.
     """
@@ -158,6 +184,11 @@ class Sent:
     people: tuple[dict[str, Any], ...]
     body: dict[str, Any]
     size: int
+
+    @property
+    def is_delete(self) -> bool:
+        """Return whether it takes people away: off the list, or all that it writes is null."""
+        return self.path == UNSUBSCRIBE or any(map(is_clearing, self.people))
 
 
 def fault_of(faults: Sequence[Fault], number: int) -> str | None:
@@ -218,9 +249,10 @@ class Service:
             return _json(400, {"code": "BadParams", "msg": "Something is wrong", "params": None})
         if kind == "named_index":
             n = self.rng(number, "index").randrange(len(sent.people))
-            params = {f"obj.subscribers[{n}].email": "String value expected"}
+            plural = "users" if sent.path == BULK_UPDATE else "subscribers"
+            params = {f"obj.{plural}[{n}].email": "String value expected"}
             return _json(400, {"code": "BadJsonBody", "msg": "Bad", "params": params})
-        if sent.body.get("listId") not in self._project.lists:
+        if sent.path != BULK_UPDATE and sent.body.get("listId") not in self._project.lists:
             return _json(400, {"code": "Success", "msg": "error.lists.invalidListId(1)"})
         return self._bulk(number, sent, kind)
 
@@ -254,19 +286,19 @@ class Service:
     def _one(self, path: str, person: dict[str, Any], bucket: str | None) -> tuple[str, str] | None:
         """Apply one entry; return the list of failures it goes to and the name it has there."""
         plural, value = names_of(person)
-        if path == "/api/lists/subscribe":
-            if bucket:
-                return bucket + plural, value
-            blocking = self._project.subscribe(person)
+        takes_away = path == UNSUBSCRIBE or is_clearing(person)
+        if bucket and not (takes_away and bucket in _GONE_ANYWAY):
+            return bucket + plural, value
+        fault = None
+        if path == UNSUBSCRIBE:
+            fault = None if self._project.unsubscribe(person) else ("notFound" + plural, value)
+        else:
+            write = self._project.update if path == BULK_UPDATE else self._project.subscribe
+            blocking = write(person)
             if blocking is not None:
                 self._coverage["conflict"] += 1
-            return ("conflictEmails", blocking) if blocking is not None else None
-        if bucket and bucket not in _GONE_ANYWAY:
-            return bucket + plural, value
-        known = self._project.unsubscribe(person)
-        if bucket:
-            return bucket + plural, value
-        return None if known else ("notFound" + plural, value)
+                fault = "conflictEmails", blocking
+        return (bucket + plural, value) if bucket else fault
 
 
 def _json(status: int, data: dict[str, Any]) -> Response:
@@ -322,7 +354,7 @@ class Wire:
         self._step("before request")
         number = len(self.sent) + 1
         body = json.loads(request.body) if request.body else {}
-        people = tuple(body.get("subscribers", ()))
+        people = tuple(body.get("users") or body.get("subscribers", ()))
         sent = Sent(number, request.path, people, body, len(request.body or b""))
         self.sent.append(sent)
         self._trace(f"request {number} {request.path} {json.dumps(body, sort_keys=True)}")

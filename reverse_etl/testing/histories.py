@@ -14,11 +14,14 @@ from typing import Literal
 ProjectType = Literal["email", "user_id", "hybrid"]
 HybridSend = Literal["both", "identity"]
 Mode = Literal["mirror", "upsert"]
+Object = Literal["list", "user"]
+OnDelete = Literal["clear_fields", "keep"]
 
 MAPPINGS: dict[str, dict[str, str]] = {
     "plan": {"plan": "plan"},
     "both": {"plan": "plan", "tier": "tier"},
     "moved": {"plan": "tier"},
+    "renamed": {"level": "plan"},
     "none": {},
 }
 """Name of a mapping to its fields, destination field to column."""
@@ -66,6 +69,7 @@ class Round:
     Attributes:
         rows: What the query says.
         mode: Of the sync.
+        on_delete: What becomes of profiles that are no longer wanted (object ``user`` only).
         mapping: Key of :data:`MAPPINGS`.
         retry: ``retry_failed_records``.
         retry_seconds: Of the account.
@@ -81,6 +85,7 @@ class Round:
 
     rows: tuple[Row, ...]
     mode: Mode = "mirror"
+    on_delete: OnDelete = "clear_fields"
     mapping: str = "plan"
     retry: bool = True
     retry_seconds: float = 0
@@ -98,6 +103,7 @@ class Round:
         return Round(
             rows=self.rows,
             mode=self.mode,
+            on_delete=self.on_delete,
             mapping=self.mapping,
             retry=self.retry,
             max_delete_percent=self.max_delete_percent,
@@ -115,6 +121,7 @@ class History:
         hybrid_send: Of a hybrid account.
         by_name: Whether the list is named in the config, and so looked up or made.
         rounds: In order; afterwards the last one is repeated without faults.
+        object: What is synced.
     """
 
     seed: int
@@ -122,10 +129,11 @@ class History:
     hybrid_send: HybridSend
     by_name: bool
     rounds: tuple[Round, ...]
+    object: Object = "list"
 
     def text(self) -> str:
         """Return the history for a person: only what differs from the usual."""
-        head = f"seed {self.seed}: {self.project_type}"
+        head = f"seed {self.seed}: {self.object}, {self.project_type}"
         head += f" ({self.hybrid_send})" if self.project_type == "hybrid" else ""
         head += ", list by name" if self.by_name else ""
         return "\n".join([head, *(_described(n, r) for n, r in enumerate(self.rounds, 1))])
@@ -148,26 +156,29 @@ def _described(number: int, played: Round) -> str:
 def generate(seed: int) -> History:
     """Return the history of a seed."""
     rng = random.Random(seed)
+    synced: Object = rng.choice(("list", "user"))
     rounds: list[Round] = []
     for _ in range(rng.randint(2, 6)):
-        rounds.append(_round(rng, rounds[-1] if rounds else None))
+        rounds.append(_round(rng, synced, rounds[-1] if rounds else None))
     project_type: ProjectType = rng.choice(("email", "email", "user_id", "hybrid", "hybrid"))
     hybrid_send: HybridSend = rng.choice(("both", "identity"))
-    return History(seed, project_type, hybrid_send, rng.random() < 0.5, tuple(rounds))
+    by_name = synced == "list" and rng.random() < 0.5
+    return History(seed, project_type, hybrid_send, by_name, tuple(rounds), synced)
 
 
-def _round(rng: random.Random, before: Round | None) -> Round:
+def _round(rng: random.Random, synced: Object, before: Round | None) -> Round:
     rows = _rows(rng, before.rows if before else ())
     mode: Mode = before.mode if before else rng.choice(("mirror", "mirror", "mirror", "upsert"))
     if rng.random() < 0.12:
         mode = "mirror" if mode == "upsert" else "upsert"
     mapping = before.mapping if before else "plan"
-    if rng.random() < 0.15:
+    if rng.random() < (0.15 if synced == "list" else 0.5):
         mapping = rng.choice(tuple(MAPPINGS))
     keeps = before is not None and rng.random() < 0.8
     return Round(
         rows=rows,
         mode=mode,
+        on_delete=_on_delete(rng, before) if synced == "user" else "clear_fields",
         mapping=mapping,
         retry=before.retry if before and keeps else rng.random() < 0.7,
         retry_seconds=rng.choice((0, 0, 3)),
@@ -180,6 +191,12 @@ def _round(rng: random.Random, before: Round | None) -> Round:
         killed_at=rng.randint(1, 50) if rng.random() < 0.35 else None,
         failed_at=rng.randint(1, 120) if rng.random() < 0.12 else None,
     )
+
+
+def _on_delete(rng: random.Random, before: Round | None) -> OnDelete:
+    if before and rng.random() < 0.85:
+        return before.on_delete
+    return rng.choice(("clear_fields", "clear_fields", "clear_fields", "keep"))
 
 
 def _rows(rng: random.Random, before: tuple[Row, ...]) -> tuple[Row, ...]:

@@ -6,7 +6,7 @@ and a planner that does the warehouse's part of run after run.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,9 @@ from reverse_etl.connector import (
     Request,
     Target,
 )
+from reverse_etl.delivery.sender import Settled
 from reverse_etl.planning import Plan, make_plan, shape_of
+from reverse_etl.settle import Ending, record_outcomes, settle
 from reverse_etl.warehouse.lease import Lease
 from reverse_etl.warehouse.statements import control
 from reverse_etl.warehouse.statements.snapshot import SnapshotStatements
@@ -86,6 +88,8 @@ class TakesEverything(DestinationObject):
     prefixed: bool = False
     sends_alias: bool = False
     deletes: bool = True
+    clears_fields: bool = False
+    whole_seconds: bool = False
     limits: Limits = field(default_factory=lambda: Limits(1000, 1_000_000, {"any": 0}))
     host: str = "127.0.0.1"
     kind: str = "email"
@@ -165,12 +169,13 @@ class Planner:
         query: str | None,
         *,
         table: str | None = None,
-        fields: Sequence[str] = (),
+        fields: Sequence[str] | Mapping[str, str | Mapping[str, Any]] = (),
         primary_key: Sequence[str] = ("id",),
         identifiers: Mapping[str, str] | None = None,
         mode: Literal["mirror", "upsert"] = "mirror",
     ) -> SyncConfig:
-        """Return the config of a sync whose fields have the names of their columns."""
+        """Return the config of a sync; fields without a mapping have the names of columns."""
+        mapping = fields if isinstance(fields, Mapping) else {name: name for name in fields}
         source = SourceConfig(
             warehouse="here", query=query, table=table, primary_key=tuple(primary_key)
         )
@@ -179,7 +184,7 @@ class Planner:
             source=source,
             destination=DestinationSettings(name="there", object="list"),
             identifiers=dict(identifiers or {"email": "email"}),
-            fields={name: FieldConfig(column=name) for name in fields},
+            fields={n: FieldConfig.model_validate(given) for n, given in mapping.items()},
             mode=mode,
         )
 
@@ -189,6 +194,7 @@ class Planner:
         *,
         full: bool = False,
         confirmed: bool = True,
+        refused: Collection[str] | None = None,
         **sync: Any,  # noqa: ANN401
     ) -> Planned:
         """Plan, commit, read the plan, and confirm it.
@@ -197,6 +203,8 @@ class Planner:
             query: The source; None with ``table=``.
             full: Send every current row again.
             confirmed: Whether the changes count as delivered afterwards.
+            refused: Identities whose changes the destination refuses for good; then the run is
+                settled as well.
             sync: See :meth:`sync`.
         """
         config = self.sync(query, **sync)
@@ -208,6 +216,8 @@ class Planner:
                 page = self.warehouse.read_page(plan.shape, plan.tables.changes, 1, plan.size)
             if confirmed:
                 self._confirm(lease, plan.size)
+            if refused is not None:
+                self._settle(lease, plan, refused)
         return Planned(plan, page)
 
     def attempt(self, query: str, **sync: Any) -> None:  # noqa: ANN401 - see sync()
@@ -257,6 +267,26 @@ class Planner:
         )
         with self.warehouse.transaction() as tx:
             lease.guard(tx.run(advanced))
+
+    def _settle(self, lease: Lease, plan: Plan, refused: Collection[str]) -> None:
+        changes = clause(plan.tables.changes.name, ("_seq", "_identity"), self.warehouse.schema)
+        with self.warehouse.transaction() as tx:
+            settled = [
+                Settled(seq, "failed", "rejected", "rejected", "no", retryable=False, attempts=1)
+                for seq, identity in tx.rows(changes.select())
+                if identity in refused
+            ]
+            record_outcomes(tx, plan.tables, settled)
+            settle(
+                tx,
+                lease,
+                plan.tables,
+                started_at=tx.now(),
+                ending=Ending(plan.size, plan.size, 1),
+                retain_logs=True,
+                deletes=plan.shape.deletes,
+                field_set=plan.shape.field_set,
+            )
 
     # --- beside the runs -------------------------------------------------------------------
 

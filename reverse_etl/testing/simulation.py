@@ -20,7 +20,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -37,9 +37,11 @@ from reverse_etl.errors import ReverseEtlError
 from reverse_etl.ports import Ports
 from reverse_etl.report import RunReport
 from reverse_etl.testing.destination import (
+    BULK_UPDATE,
     FOREIGN,
     LIST_ID,
     LIST_NAME,
+    THEIRS,
     Profile,
     Project,
     Sent,
@@ -47,12 +49,14 @@ from reverse_etl.testing.destination import (
     VirtualClock,
     Wire,
     fault_of,
+    is_clearing,
 )
 from reverse_etl.testing.expected import Expected, expected
 from reverse_etl.testing.histories import (
     MAPPINGS,
     History,
     HybridSend,
+    Object,
     ProjectType,
     Round,
     Row,
@@ -323,11 +327,16 @@ class Player:
         self.clock = place.clock = place.warehouse.clock = VirtualClock()
         lists = {} if history.by_name else {LIST_ID: LIST_NAME}
         self.project = Project(history.project_type, lists)
-        self.foreign = Profile(FOREIGN, "foreign" if history.project_type != "email" else None)
+        user_id = "foreign" if history.project_type != "email" else None
+        self.foreign = Profile(FOREIGN, user_id, {**THEIRS, "plan": 9, "tier": "x", "level": 9})
+        self.untouched = dict(self.foreign.fields)
         self.project.profiles.append(self.foreign)
         self.project.members.append(self.foreign)
         self.runs: dict[int, _Run] = {}
         self.ever_wanted: set[str] = set()
+        self.written: dict[str, set[str]] = {}
+        self.open: set[str] = set()
+        self.committed = 0
 
     def trace(self, line: str) -> None:
         """Write down what happens."""
@@ -395,9 +404,19 @@ class Player:
             if run.report.status == "held":
                 _demand(not run.sent, "a held run sends nothing", run.number)
         coverage["requests"] += len(run.sent)
+        self._note_cleared(run)
         for wire in wires:
             _demand(wire.most_in_flight <= MAX_IN_FLIGHT, "no more requests in flight than allowed")
         _check_requests(run)
+
+    def _note_cleared(self, run: _Run) -> None:
+        coverage = self.played.coverage
+        people = [p for sent in run.sent if sent.path == BULK_UPDATE for p in sent.people]
+        coverage["profiles written"] += len(people)
+        for person in filter(is_clearing, people):
+            coverage["profiles cleared"] += 1
+            older = person["dataFields"].keys() - MAPPINGS[run.round.mapping].keys()
+            coverage["older fields cleared"] += bool(older)
 
     def _config(self, played: Round) -> Config:
         return _config(self.history, played, self.place)
@@ -415,9 +434,38 @@ class Player:
         with self.looking() as books:
             if not books.ready():
                 return
+            self.note_written(books)
             check_nothing_lost(self, books)
             check_log(self, books)
         _demand(self.foreign in self.project.members, "foreign members are untouched", number)
+        _demand(self.foreign.fields == self.untouched, "foreign profiles are untouched", number)
+        for profile in self.project.profiles:
+            theirs = {name: profile.fields.get(name) for name in THEIRS}
+            _demand(theirs == THEIRS, "foreign fields are untouched", number, profile)
+
+    def note_written(self, books: _Books) -> None:
+        """Work out which fields of a profile the engine has to know, once a run committed.
+
+        Those of the mapping; and while the changes of a person stay open from run to run, also
+        those of the mappings before. Who left while profiles are kept is no longer ours.
+        """
+        state = books.state()
+        if state is None or state.committed_run_id in {None, self.committed}:
+            return
+        self.committed = state.committed_run_id
+        run = self.runs[state.committed_run_id]
+        residue = {row.identity for row in books.residue(state.committed_run_id)}
+        now_open = books.open_changes(state) | set(books.failed()) | residue
+        sent = set(MAPPINGS[run.round.mapping])
+        for identity in run.expected.people:
+            stayed_open = identity in self.open & now_open
+            before = self.written.get(identity, set()) if stayed_open else set()
+            self.written[identity] = before | sent
+        self.open = now_open
+        if (run.round.mode, run.round.on_delete) == ("mirror", "keep"):
+            self.written = {
+                i: names for i, names in self.written.items() if i in run.expected.people
+            }
 
     def check_converged(self, calm: Round, run: _Run) -> None:
         """Check that one clean run made the destination equal to the query."""
@@ -444,11 +492,17 @@ class Player:
 def _config(history: History, played: Round, place: Place) -> Config:
     """Return the config of a round: read from a file once, then changed in what rounds differ."""
     name = history.by_name
-    loaded = _loaded(history.project_type, history.hybrid_send, played.mapping, by_name=name)
+    loaded = _loaded(
+        history.object, history.project_type, history.hybrid_send, played.mapping, by_name=name
+    )
     sync, account = loaded.syncs[SYNC], loaded.destinations["d"]
     source = sync.source.model_copy(update={"query": _query(played.rows), "table": None})
+    destination = sync.destination
+    if history.object == "user":
+        destination = destination.model_copy(update={"on_delete": played.on_delete})
     changed = {
         "source": source,
+        "destination": destination,
         "mode": played.mode,
         "retry_failed_records": played.retry,
         "max_delete_percent": played.max_delete_percent,
@@ -465,9 +519,12 @@ def _config(history: History, played: Round, place: Place) -> Config:
 
 
 @cache
-def _loaded(kind: ProjectType, hybrid_send: HybridSend, mapping: str, *, by_name: bool) -> Config:
+def _loaded(
+    synced: Object, kind: ProjectType, hybrid_send: HybridSend, mapping: str, *, by_name: bool
+) -> Config:
     hybrid = f"\n    hybrid_send: {hybrid_send}" if kind == "hybrid" else ""
     chosen = f"{{name: {LIST_NAME}}}" if by_name else f"{{id: {LIST_ID}}}"
+    target = f", list: {chosen}" if synced == "list" else ""
     identifiers = {
         "email": "{email: email}",
         "user_id": "{userId: user_id}",
@@ -488,7 +545,7 @@ engine: {{lease_seconds: {LEASE_SECONDS}, checkpoint_seconds: 1}}
 syncs:
   {SYNC}:
     source: {{warehouse: w, table: replaced, primary_key: id}}
-    destination: {{name: d, object: list, list: {chosen}}}
+    destination: {{name: d, object: {synced}{target}}}
     identifiers: {identifiers}
     fields: {{{mapped}}}
 """
@@ -563,6 +620,12 @@ class _Books:
         rows = self._tx.rows(self._tables.state.select())
         return rows[0] if rows else None
 
+    def open_changes(self, state: Any) -> set[str]:  # noqa: ANN401 - a row
+        """Return the identities of the last plan whose change is not confirmed."""
+        _, changes, outcomes = self.committed(state.committed_run_id)
+        failed = {o.seq for o in outcomes if o.status == "failed"}
+        return {c[3] for c in changes if c[0] > state.position or c[0] in failed}
+
     def committed(self, run_id: int) -> tuple[set[str], list[Any], list[Any]]:
         """Return identities of the snapshot, changes and outcomes of a committed run."""
         tables = RunTables(SYNC, run_id, self._tx.warehouse.schema, (), ())
@@ -582,12 +645,17 @@ def _check_requests(run: _Run) -> None:
         _demand(0 < len(sent.people) <= RECORDS_PER_REQUEST, "requests within limits", sent)
         names = [(p.get("email"), p.get("userId")) for p in sent.people]
         _demand(len(set(names)) == len(names), "an identity once per request", sent)
-        if sent.path == "/api/lists/unsubscribe":
-            _demand(sent.body.get("channelUnsubscribe") is False, "channelUnsubscribe is false")
+        if sent.is_delete:
+            clears = sent.path == BULK_UPDATE
+            key, value = ("createNewFields" if clears else "channelUnsubscribe"), False
+            _demand(sent.body.get(key) is value, f"{key} is false", sent)
             _demand(not upserted, "deletes go before upserts", run.number)
             _demand(run.round.mode == "mirror", "upsert removes nobody", run.number, sent)
-            alone = all(len(person) == 1 for person in sent.people)
+            kept = clears and run.round.on_delete == "keep"
+            _demand(not kept, "on_delete: keep clears nothing", run.number, sent)
+            alone = all(len(person.keys() & {"email", "userId"}) == 1 for person in sent.people)
             _demand(alone, "a delete carries the identity alone", sent)
+            _demand(not clears or all(map(is_clearing, sent.people)), "one kind per batch", sent)
         else:
             upserted = True
 
@@ -618,24 +686,44 @@ def check_nothing_lost(player: Player, books: _Books) -> None:
     state = books.state()
     if state is None or state.committed_run_id is None:
         return
-    snapshot, changes, outcomes = books.committed(state.committed_run_id)
+    snapshot, changes, _ = books.committed(state.committed_run_id)
     run = player.runs[state.committed_run_id]
     wanted = set(run.expected.people)
     _demand(snapshot == wanted, "the snapshot holds the identities of the query", snapshot, wanted)
     _demand(len({c[3] for c in changes}) == len(changes), "one change per identity", changes)
-    failed_now = {o.seq for o in outcomes if o.status == "failed"}
-    open_plan = {c[3] for c in changes if c[0] > state.position or c[0] in failed_now}
     residue = {row.identity for row in books.residue(state.committed_run_id)}
-    excused = open_plan | set(books.failed()) | residue
+    excused = books.open_changes(state) | set(books.failed()) | residue
     for identity in player.ever_wanted - excused:
         found = _profile(player, identity)
-        there = found in player.project.members
+        there = _is_there(player, identity, found, wanted)
         if identity in wanted:
             _demand(there, "nobody is lost silently: not at the destination", identity)
+            _check_values(player, identity, found, run)
         elif player.history.project_type != "hybrid":
             _demand(not there, "nobody is lost silently: still at the destination", identity)
         elif there and found is not None:
             _demand(_held_or_excused(found, run, excused), "still at the destination", identity)
+
+
+def _is_there(
+    player: Player, identity: str, profile: Profile | None, wanted: Collection[str]
+) -> bool:
+    """Whether somebody is on the list; or has a profile, with fields of ours if not wanted."""
+    if player.history.object == "list":
+        return profile in player.project.members
+    if profile is None or identity in wanted:
+        return profile is not None
+    return bool(profile.fields.keys() & player.written.get(identity, ()))
+
+
+def _check_values(player: Player, identity: str, profile: Profile | None, run: _Run) -> None:
+    """The mapped fields have the values of the source, except the NULLs, which are skipped."""
+    history = player.history
+    if profile is None or (history.project_type, history.hybrid_send) == ("hybrid", "both"):
+        return
+    for name, value in run.expected.people[identity].values.items():
+        same = profile.fields.get(name) == value
+        _demand(same, "values", identity, name, value, profile.fields)
 
 
 def _held_or_excused(profile: Profile, run: _Run, excused: set[str]) -> bool:
@@ -682,7 +770,7 @@ def _check_tried(player: Player, run_id: int, lines: list[Any]) -> None:
     untried = _untried(player, run)
     for sent in run.sent:
         for person in sent.people:
-            key = (_named(player, person), sent.path.endswith("unsubscribe"))
+            key = (_named(player, person), sent.is_delete)
             if key not in untried:
                 _demand(key in logged, "every tried change has a line", run_id, key, logged)
 
@@ -692,10 +780,10 @@ def _untried(player: Player, run: _Run) -> set[tuple[str, bool]]:
     refused = [s for s in run.sent if fault_of(run.round.faults, s.number) == "unauthorized"]
     found: set[tuple[str, bool]] = set()
     for sent in refused:
-        deleted = sent.path.endswith("unsubscribe")
+        deleted = sent.is_delete
         found |= {(_named(player, person), deleted) for person in sent.people}
     for sent in run.sent:  # a batch that was narrowed before
-        keys = {(_named(player, p), sent.path.endswith("unsubscribe")) for p in sent.people}
+        keys = {(_named(player, p), sent.is_delete) for p in sent.people}
         found |= keys if keys & found else set()
     return found
 
@@ -711,19 +799,26 @@ def _kept(books: _Books, run: _Run) -> set[str]:
 
 def check_equal(player: Player, calm: Round, run: _Run, failed: set[str], kept: set[str]) -> None:
     """The destination is equal to the valid identities of the query."""
-    wanted, history = run.expected.people, player.history
-    for identity, person in wanted.items():
+    wanted = run.expected.people
+    for identity in wanted:
         if identity in failed:
             continue
         found = _profile(player, identity)
-        _demand(found in player.project.members, "converged: missing", identity)
-        if found is not None and (history.project_type, history.hybrid_send) != ("hybrid", "both"):
-            for name, value in person.values.items():
-                _demand(found.fields.get(name) == value, "values", identity, name, found.fields)
-    for profile in player.project.members:
-        if profile is player.foreign or calm.mode == "upsert":
-            continue
+        _demand(_is_there(player, identity, found, wanted), "converged: missing", identity)
+        _check_values(player, identity, found, run)
+    if calm.mode == "upsert":
+        return
+    ours = [profile for profile in _of_ours(player, wanted) if profile is not player.foreign]
+    for profile in ours:
         _demand(_justified(player, profile, run, failed | kept), "converged: extra", profile)
+
+
+def _of_ours(player: Player, wanted: Collection[str]) -> list[Profile]:
+    """Return who is on the list, or has fields of ours without being wanted."""
+    if player.history.object == "list":
+        return player.project.members
+    found = [(identity, _profile(player, identity)) for identity in player.written]
+    return [p for i, p in found if p and i not in wanted and _is_there(player, i, p, wanted)]
 
 
 def _justified(player: Player, profile: Profile, run: _Run, excused: set[str]) -> bool:

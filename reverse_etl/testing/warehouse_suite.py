@@ -11,6 +11,7 @@ the suite's, the spelling of the engine's types and of its own syntax are the cl
 from __future__ import annotations
 
 # ruff: noqa: S608 - the statements are made of the suite's own words
+import json
 import re
 import string
 import threading
@@ -530,6 +531,84 @@ class ValueSuite(WarehouseSuite):
         assert found == {tuple(change): f"(0, {updates}, 1)" for *change, updates in self.retyped}
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A value that becomes another one, or the same in another form.
+
+    Attributes:
+        type: Of the column.
+        before: Literal.
+        after: Literal.
+        updates: Whether what would be sent of it changes: 1 or 0.
+        wanted: Type of the field at the destination, or None.
+        retyped: Type of the column afterwards, or None when it stays.
+    """
+
+    type: str
+    before: str
+    after: str
+    updates: int
+    wanted: str | None = None
+    retyped: str | None = None
+
+
+class SentSuite(WarehouseSuite):
+    """An update is planned only when what would be sent has changed.
+
+    Attributes:
+        sent: For a destination that takes whole seconds.
+    """
+
+    sent: ClassVar[Sequence[Sent]] = ()
+
+    @pytest.fixture
+    def planner(self, warehouse: Warehouse) -> Planner:
+        """Plan runs of a sync ``people``."""
+        return Planner(warehouse, destination=TakesEverything(whole_seconds=True))
+
+    def test_only_what_would_be_sent_counts(self, planner: Planner) -> None:
+        """With pending changes of others and without them: an engine may compare in two ways."""
+        given = [each for each in self.sent if each.retyped is None]
+        columns = ", ".join(f"v{n} {each.type}" for n, each in enumerate(given))
+        planner.execute(f"create table people (id varchar, {columns})")
+        fields = {
+            f"v{n}": {"column": f"v{n}", **({"type": each.wanted} if each.wanted else {})}
+            for n, each in enumerate(given)
+        }
+        query = "select *, 'p' || id || '@x.org' as email from people"
+        expected = {f"p{n}@x.org" for n, each in enumerate(given) if each.updates}
+        fill = {
+            when: [
+                "delete from people",
+                "insert into people (id) values ('x')",
+                *(
+                    f"insert into people (id, v{n}) values ('{n}', {getattr(each, when)})"
+                    for n, each in enumerate(given)
+                ),
+            ]
+            for when in ("before", "after")
+        }
+        for refused in ([], ["px@x.org"]):
+            planner.execute(*fill["before"])
+            planner.run(query, fields=fields, full=True, refused=refused)
+            planner.execute(*fill["after"])
+            assert planner.run(query, fields=fields).identities == expected
+
+    def test_also_when_the_type_of_the_column_changes(self, planner: Planner) -> None:
+        """As text, another type is another value."""
+        found = {}
+        for n, each in enumerate(self.sent):
+            if each.retyped is None:
+                continue
+            one = Planner(planner.warehouse, f"sent{n}", planner.destination)
+            fields = {"v": {"column": "v", **({"type": each.wanted} if each.wanted else {})}}
+            row = "select 1 as id, 'p@x.org' as email, cast({0} as {1}) as v"
+            one.run(row.format(each.before, each.type), fields=fields)
+            left = one.run(row.format(each.after, each.retyped), fields=fields)
+            found[each] = left.counts
+        assert found == {each: (0, each.updates, 0) for each in self.sent if each.retyped}
+
+
 def read_column(page: pa.RecordBatch, name: str) -> list[Any]:
     """Return a column as Python values; times as microseconds, dates as days since 1970."""
     import pyarrow as pa  # noqa: PLC0415 - imported when a warehouse is
@@ -543,6 +622,156 @@ def read_column(page: pa.RecordBatch, name: str) -> list[Any]:
         return days
     values: list[Any] = column.to_pylist()
     return values
+
+
+# --- fields that were sent -----------------------------------------------------------------
+
+
+class FieldSetSuite(WarehouseSuite):
+    """A delete that clears fields knows which ones were sent, whatever became of the mapping."""
+
+    @pytest.fixture
+    def planner(self, warehouse: Warehouse) -> Planner:
+        """Plan runs of a sync ``people``."""
+        return Planner(warehouse, destination=TakesEverything(clears_fields=True))
+
+    @staticmethod
+    def people(*names: str) -> str:
+        """Return a query of some people with the columns ``a``, ``b`` and ``c``."""
+        rows = ", ".join(f"('{name}@x.org', 1, 2, 3)" for name in names)
+        chosen = f"select email as id, email, a, b, c from (values {rows or '(NULL, 1, 2, 3)'})"
+        return f"{chosen} as t(email, a, b, c)" + ("" if names else " where false")
+
+    @staticmethod
+    def cleared(planned: Planned) -> dict[str, list[list[str]] | None]:
+        """Return the field sets of the plan by name of the person."""
+        return {
+            identity.partition("@")[0]: text and [json.loads(line) for line in text.split("\n")]
+            for identity, text in planned.column("_fields").items()
+        }
+
+    def test_who_leaves_has_the_fields_of_the_base(self, planner: Planner) -> None:
+        """Not those of the mapping of today; an upsert sends just its own."""
+        first = planner.run(self.people("p", "q"), fields={"y": "b", "x": "a", 'n\\n"é': "c"})
+        assert self.cleared(first) == {"p": None, "q": None}
+        left = planner.run(self.people("q"), fields={"z": "c"})
+        assert self.cleared(left) == {"p": [['n\\n"é', "x", "y"]], "q": None}
+
+    def test_what_was_never_confirmed_is_known_too(self, planner: Planner) -> None:
+        """A plan that was broken off is joined by those of later mappings."""
+        planner.run(self.people("p", "q"), fields=["a", "b"], confirmed=False)
+        again = planner.run(self.people("p", "q"), fields=["a"], confirmed=False)
+        assert self.cleared(again) == {name: [["a", "b"], ["a"]] for name in "pq"}
+        left = planner.run(self.people("q"), fields=["c"], confirmed=False)
+        assert self.cleared(left) == {
+            "p": [["a", "b"], ["a"]],
+            "q": [["a", "b"], ["a"], ["c"]],
+        }
+        still = planner.run(self.people(), fields=["a"])
+        assert self.cleared(still) == {
+            "p": [["a", "b"], ["a"]],
+            "q": [["a", "b"], ["a"], ["c"]],
+        }
+        assert planner.run(self.people(), fields=["a"]).counts == (0, 0, 0)
+
+    def test_the_same_mapping_is_named_once(self, planner: Planner) -> None:
+        """In whatever order, and however often it was tried."""
+        planner.run(self.people("p"), fields=["a", "b"], confirmed=False)
+        planner.run(self.people("p"), fields=["b", "a"], confirmed=False)
+        again = planner.run(self.people("p"), fields=["a", "b"], confirmed=False)
+        assert self.cleared(again) == {"p": None}
+        for _ in range(2):
+            left = planner.run(self.people(), fields=["a", "b"], confirmed=False)
+            assert self.cleared(left) == {"p": [["a", "b"]]}
+
+    def test_a_confirmed_upsert_leaves_older_fields_alone(self, planner: Planner) -> None:
+        """A field no longer mapped is left as it is."""
+        planner.run(self.people("p"), fields=["a", "b"], confirmed=False)
+        assert self.cleared(planner.run(self.people("p"), fields=["a"])) == {
+            "p": [["a", "b"], ["a"]]
+        }
+        assert self.cleared(planner.run(self.people(), fields=["a"])) == {"p": [["a"]]}
+
+    def test_a_refused_delete_keeps_its_fields(self, planner: Planner) -> None:
+        """While the mapping changes, and when the person comes back and leaves again."""
+        everybody = self.people("p")
+        planner.run(everybody, fields=["a"])
+        planner.run(self.people(), fields=["b"], refused=["p@x.org"])
+        fields = "select fields from reverse_etl.failed_records"
+        assert planner.rows(fields) == [('["a"]',)]
+        back = planner.run(everybody, fields=["b"], refused=["p@x.org"])
+        assert self.cleared(back) == {"p": [["a"], ["b"]]}
+        assert planner.rows(fields) == [('["a"]\n["b"]',)]
+        left = planner.run(self.people(), fields=["c"], refused=["p@x.org"])
+        assert self.cleared(left) == {"p": [["a"], ["b"]]}
+        assert self.cleared(planner.run(self.people(), full=True, refused=[])) == {
+            "p": [["a"], ["b"]]
+        }
+        assert planner.rows(fields) == []
+
+    def test_a_failure_that_waits_still_counts(self, planner: Planner) -> None:
+        """It is not due, so its run plans nothing; but who leaves may hold its fields."""
+        planner.run(self.people("p"), fields=["a", "b"], refused=["p@x.org"])
+        assert planner.run(self.people("p"), fields=["a"], refused=[]).counts == (0, 0, 0)
+        assert self.cleared(planner.run(self.people(), fields=["a"])) == {"p": [["a", "b"], ["a"]]}
+
+    def test_who_left_in_upsert_mode_is_cleared_by_a_later_mirror(self, planner: Planner) -> None:
+        """Of all that was sent until then, and of nothing that was sent to others since."""
+        planner.run(self.people("p", "q"), fields=["a"], mode="upsert", confirmed=False)
+        planner.run(self.people("p", "q"), fields=["b"], mode="upsert", confirmed=False)
+        for _ in range(2):
+            gone = planner.run(self.people("q"), fields=["b"], mode="upsert", refused=[])
+        assert gone.counts == (0, 0, 0)
+        planner.run(self.people("q"), fields=["c"], mode="upsert", refused=[])
+        mirror = planner.run(self.people("q"), fields=["c"], refused=[])
+        assert self.cleared(mirror) == {"p": [["a"], ["b"]]}
+        assert planner.run(self.people("q"), fields=["c"]).counts == (0, 0, 0)
+
+    def test_who_left_while_nothing_is_cleared_stays(self, planner: Planner) -> None:
+        """What ``on_delete: keep`` lets go is not remembered, also where e-mails are shared."""
+        keeping = replace(HYBRID, clears_fields=True, deletes=False)
+        rows = "select * from (values ('u1', 'a@x.org', 1)) as t(id, email, v)"
+        sync: dict[str, Any] = {
+            "identifiers": {"userId": "id", "email": "email"},
+            "fields": ["v"],
+            "refused": [],
+        }
+        one = Planner(planner.warehouse, "kept", keeping)
+        one.run(rows, **sync)
+        assert one.run(f"{rows} where v = 2", **sync).counts == (0, 0, 0)
+        clearing = Planner(planner.warehouse, "kept", replace(keeping, deletes=True))
+        assert clearing.run(f"{rows} where v = 2", **sync).counts == (0, 0, 0)
+
+    def test_who_is_held_by_another_row_is_cleared_of_all_later(self, planner: Planner) -> None:
+        """In a hybrid project, in which a person is known by two identifiers."""
+        hybrid = Planner(planner.warehouse, "held", replace(HYBRID, clears_fields=True))
+        rows = (
+            "select * from (values (1, 'u1', 'a@x.org'), (2, NULL, 'a@x.org')) as t(id, u, email)"
+        )
+        sync: dict[str, Any] = {"identifiers": {"userId": "u", "email": "email"}}
+        failed = hybrid.run(
+            f"{rows} where id = 1", fields=["id", "u"], refused=["userId:u1"], **sync
+        )
+        assert failed.counts == (1, 0, 0)
+        hybrid.run(f"{rows} where id = 1", fields=["id"], refused=[], **sync)
+        held = hybrid.run(f"{rows} where id = 2", fields=["id"], refused=[], **sync)
+        assert held.counts == (1, 0, 0)
+        left = hybrid.run(f"{rows} where id = 3", fields=["id"], refused=[], **sync)
+        assert left.column("_fields") == {
+            "userId:u1": '["id", "u"]\n["id"]',
+            "email:a@x.org": '["id"]',
+        }
+
+    def test_other_destinations_pay_nothing(self, planner: Planner) -> None:
+        """No column more, nothing written."""
+        one = Planner(planner.warehouse, "plain")
+        one.run(self.people("p"), fields=["a"], confirmed=False)
+        planned = one.run(self.people(), fields=["b"], refused=["p@x.org"])
+        assert planned.page is not None
+        assert planned.page.schema.names == ["_identity", "_alias", "email", "b"]
+        found = one.rows("select _fields from reverse_etl.changes_plain_2")
+        found += one.rows("select fields from reverse_etl.failed_records")
+        assert found == [(None,), (None,)]
 
 
 # --- identities ----------------------------------------------------------------------------
@@ -696,7 +925,7 @@ class SchemaSuite(WarehouseSuite):
     def test_tables_of_another_version_are_refused(self, planner: Planner) -> None:
         """With both versions and what to do."""
         planner.execute("update reverse_etl.schema_version set version = 999")
-        with pytest.raises(WarehouseError, match=r"schema reverse_etl have version 999.*needs 1"):
+        with pytest.raises(WarehouseError, match=r"schema reverse_etl have version 999.*needs 2"):
             planner.warehouse.prepare_schema()
 
     @pytest.mark.parametrize("name", ['we"ird', "100%", "%s", "Upper.Case", "ünï'", "a:b"])
@@ -717,6 +946,20 @@ class SchemaSuite(WarehouseSuite):
             assert again.column("v") == {"p1@x.org": ":x", "p2@x.org": "%"}
             view = '"' + name.replace('"', '""') + '".snapshot_people'
             assert planner.rows(f"select _identity, v from {view}") == [("p1@x.org", ":x")]
+
+    @pytest.mark.parametrize("name", ["reverse_etl", 'we"ird', "100%"])
+    def test_rights_are_proven_and_nothing_stays(self, url: str, name: str) -> None:
+        """Before the first run, and with tables that are in use."""
+        with warehouse_at(url, name, StandingClock()) as warehouse:
+            before = _objects(warehouse)
+            warehouse.prove_rights()
+            assert _objects(warehouse) == before
+            planner = Planner(warehouse)
+            planner.run("select 1 as id, 'a@x.org' as email")
+            before = _objects(warehouse)
+            warehouse.prove_rights()
+            assert _objects(warehouse) == before
+            assert planner.run("select 1 as id, 'a@x.org' as email").counts == (0, 0, 0)
 
     def test_an_error_undoes_tables_too(self, planner: Planner) -> None:
         """A transaction is all or nothing, whatever is done in it."""
@@ -967,7 +1210,7 @@ class SharedLeaseSuite(LeaseSuite):
             list(pool.map(prepare, range(8)))
         with warehouse_at(url, self.schema, StandingClock()) as warehouse:
             versions = Planner(warehouse).rows("select version from reverse_etl.schema_version")
-        assert versions == [(1,)]
+        assert versions == [(2,)]
 
 
 class FileLeaseSuite(LeaseSuite):
@@ -1000,3 +1243,13 @@ class FileLeaseSuite(LeaseSuite):
         planner.warehouse.clock.sleep(3600)
         lease.check(10)
         assert planner.rows("select * from reverse_etl.sync_state") == before
+
+
+def _objects(warehouse: Warehouse) -> set[tuple[Any, ...]]:
+    """Return the names of all schemas and of what is in them."""
+    with warehouse.transaction() as tx:
+        found = tx.connection.exec_driver_sql(
+            "select schema_name, table_name from information_schema.schemata "
+            "left join information_schema.tables on table_schema = schema_name"
+        )
+        return {tuple(row) for row in found.all()}

@@ -20,11 +20,20 @@ from reverse_etl.errors import ReverseEtlError, RightsError, SourceError, Wareho
 from reverse_etl.warehouse.query import single_statement
 from reverse_etl.warehouse.shape import Base, Kind, SourceColumn, State, read_mapping
 from reverse_etl.warehouse.statements import control
+from reverse_etl.warehouse.statements.audit import read_people
 from reverse_etl.warehouse.statements.changes import plan_range
-from reverse_etl.warehouse.tables import SCHEMA_VERSION, ControlTables, exact, run_of_table
+from reverse_etl.warehouse.statements.snapshot import first_row, no_rows
+from reverse_etl.warehouse.tables import (
+    SCHEMA_VERSION,
+    ControlTables,
+    clause,
+    empty,
+    exact,
+    run_of_table,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -224,23 +233,58 @@ class Warehouse(ABC):
             last: Last place.
 
         Returns:
-            ``_identity``, ``_alias`` and the mapped columns; the field metadata of a column
-            that is to be read as JSON or as a number says so under ``kind``.
+            ``_identity``, ``_alias`` and the mapped columns, ``_fields`` between them where a
+            delete clears fields; the field metadata of a column that is to be read as JSON or
+            as a number says so under ``kind``.
         """
         mapped = [
             self.sql.read(changes.c[name], shape.columns[name]).label(exact(name))
             for name in shape.plan_columns
         ]
-        columns = [changes.c["_identity"], changes.c["_alias"], *mapped]
+        ours = ["_identity", "_alias", *(["_fields"] if shape.clears_fields else [])]
+        columns = [*(changes.c[name] for name in ours), *mapped]
         table = self.read(plan_range(changes, first, last, columns))
-        kinds = [None, None, *(_READ_AS.get(shape.columns[n].kind) for n in shape.plan_columns)]
-        fields = [
-            field.with_metadata({"kind": kind} if kind else {})
-            for field, kind in zip(table.schema, kinds, strict=True)
-        ]
-        batches = table.cast(pa.schema(fields)).combine_chunks().to_batches()
+        kinds = [*(None for _ in ours), *(shape.columns[name].kind for name in shape.plan_columns)]
+        batches = self._with_kinds(table, kinds).combine_chunks().to_batches()
         page: pa.RecordBatch = batches[0]
         return page
+
+    def read_people(
+        self, snapshot: TableClause, identities: Sequence[str], columns: Sequence[SourceColumn]
+    ) -> pa.RecordBatch:
+        """Read some people of a committed snapshot, one or more, as a page of a plan has them.
+
+        Args:
+            snapshot: The snapshot.
+            identities: Who.
+            columns: Which of its columns beside ``_identity`` and ``_alias``.
+        """
+        mapped = [
+            self.sql.read(snapshot.c[column.name], column).label(exact(column.name))
+            for column in columns
+        ]
+        table = self.read(read_people(snapshot, identities, mapped))
+        kinds = [None, None, *(column.kind for column in columns)]
+        page: pa.RecordBatch = self._with_kinds(table, kinds).combine_chunks().to_batches()[0]
+        return page
+
+    def read_columns(self, shape: Shape) -> pa.Schema:
+        """Return the mapped columns of a query as a page of its plan would have them.
+
+        Raises:
+            WarehouseError: The engine has a type that Arrow does not know.
+        """
+        kinds = [shape.columns[name].kind for name in shape.plan_columns]
+        return self._with_kinds(self.read(no_rows(shape, self.sql)), kinds).schema
+
+    def _with_kinds(self, table: pa.Table, kinds: Iterable[Kind | None]) -> pa.Table:
+        """Return the table with what its columns are to be read as in their metadata."""
+        words = (self.sql.read_as.get(kind) if kind else None for kind in kinds)
+        fields = [
+            field.with_metadata({"kind": word} if word else {})
+            for field, word in zip(table.schema, words, strict=True)
+        ]
+        return table.cast(pa.schema(fields))
 
     # --- our own tables --------------------------------------------------------------------
 
@@ -257,33 +301,57 @@ class Warehouse(ABC):
             RightsError: Something is missing and may not be created; names the GRANTs.
             WarehouseError: The tables were made by another version.
         """
-        try:
-            version = self._create_missing()
-        except WarehouseError:
-            version = self._create_missing()  # another process made them in the same moment
+        self._again_when_beaten(self._create_and_commit)
         self._prepared = True
+
+    def prove_rights(self) -> None:
+        """Prove that our tables can be made, written and dropped; nothing of it stays.
+
+        Raises:
+            RightsError: A right is missing; names the GRANTs.
+            WarehouseError: The tables were made by another version.
+        """
+        self._again_when_beaten(self._try_rights)
+
+    def _again_when_beaten(self, create: Callable[[], None]) -> None:
+        """Create what is missing, once more when another process made it in the same moment."""
+        try:
+            create()
+        except WarehouseError:
+            create()
+
+    def _create_and_commit(self) -> None:
+        with self.transaction() as tx:
+            self._create_missing(tx.connection)
+
+    def _try_rights(self) -> None:
+        with self.transaction() as tx:
+            self._create_missing(tx.connection)
+            for table in self.tables.metadata.sorted_tables:
+                for statement in control.touch(table):
+                    tx.run(statement)
+            tried = clause("reverse_etl_check", ["word"], self.schema)
+            tx.create(tried, empty(("word",)))
+            tx.drop(tried)
+            tx.create(clause(tried.name, ["word"], None), empty(("word",)), temporary=True)
+            tx.abandon()
+
+    def _create_missing(self, connection: Connection) -> None:
+        """Create our schema and tables where they are missing."""
+        inspector = sa.inspect(connection)
+        if not inspector.has_table("schema_version", schema=self.schema):
+            # Never "IF NOT EXISTS" on what exists: it wants the right to create anyway.
+            if not inspector.has_schema(self.schema):
+                connection.execute(sa.schema.CreateSchema(self.schema, if_not_exists=True))
+            self.tables.metadata.create_all(connection)
+            self.index_control_tables(connection)
+            connection.execute(self.tables.version.insert().values(version=SCHEMA_VERSION))
+        version = connection.execute(sa.select(self.tables.version.c.version)).scalar()
         if version != SCHEMA_VERSION:
             raise WarehouseError(
                 f"the tables in schema {self.schema} have version {version}, this program needs "
                 f"{SCHEMA_VERSION}. Use the program that made them, or another schema.",
             )
-
-    def _create_missing(self) -> int | None:
-        """Create what is missing; return the version of the tables."""
-        with self.transaction() as tx:
-            connection = tx.connection
-            inspector = sa.inspect(connection)
-            if not inspector.has_table("schema_version", schema=self.schema):
-                # Never "IF NOT EXISTS" on what exists: it wants the right to create anyway.
-                if not inspector.has_schema(self.schema):
-                    connection.execute(sa.schema.CreateSchema(self.schema, if_not_exists=True))
-                self.tables.metadata.create_all(connection)
-                self.index_control_tables(connection)
-                connection.execute(self.tables.version.insert().values(version=SCHEMA_VERSION))
-            version: int | None = connection.execute(
-                sa.select(self.tables.version.c.version)
-            ).scalar()
-        return version
 
 
 class Transaction:
@@ -407,6 +475,18 @@ class Transaction:
         kind = self.warehouse.sql.kind
         return [SourceColumn(name, type_name, kind(type_name)) for name, type_name in found]
 
+    def has_rows(self, shape: Shape) -> bool:
+        """Evaluate a query as far as its first row needs; return whether there is one.
+
+        Raises:
+            SourceError: The query fails.
+        """
+        try:
+            found = self.rows(first_row(shape, self.warehouse.sql))
+        except SQLAlchemyError as error:
+            raise self.warehouse.explained(error, source="query") from None
+        return bool(found)
+
     def state(self, sync_name: str) -> State:
         """Read what is known of a sync; all None when it never ran."""
         if not self.warehouse.is_prepared(self.connection):
@@ -441,9 +521,6 @@ class Transaction:
         names = sa.inspect(self.connection).get_table_names(schema=self.warehouse.schema)
         runs = [run_of_table(kind, sync_name, name) for name in names]
         return sorted((run for run in runs if run is not None), reverse=True)
-
-
-_READ_AS = {Kind.JSON: "json", Kind.DECIMAL: "number"}
 
 
 def quoted(*names: str | None) -> str:

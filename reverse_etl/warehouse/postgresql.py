@@ -6,12 +6,14 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
 from reverse_etl.errors import WarehouseError
 from reverse_etl.warehouse.base import Warehouse, quoted
 from reverse_etl.warehouse.shape import Kind, SourceColumn
 from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
+from reverse_etl.warehouse.tables import ControlTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +34,11 @@ _RAISED = "P0"
 
 # Of any language the server's messages may be in.
 _QUOTATION_MARK = re.compile(r"[\"'\u201c-\u201e\u00ab\u00bb\u2039\u203a\u300c\u300e]")
+# Digits that a numeric may have before its point. Source: PostgreSQL manual, "Numeric Types".
+_LONGEST_NUMBER = 131_072
+# An escape, or what may be an exponent.
+_UNSAFE_JSON = r"\\u|[eE][-+0-9]"
+
 _UTC_NOW = "clock_timestamp() AT TIME ZONE 'UTC'"
 
 
@@ -51,6 +58,8 @@ class PostgreSQLSql(Sql):
         "jsonb": Kind.JSON,
         "bytea": Kind.BINARY,
     }
+    # Arrays are stored as JSON, see stored().
+    read_as: ClassVar = {**Sql.read_as, Kind.NESTED: "json"}
 
     def kind(self, type_name: str) -> Kind:
         """Return the kind; an array is nested, a timestamp carries its precision inside."""
@@ -79,6 +88,19 @@ class PostgreSQLSql(Sql):
         if column.kind is Kind.OTHER:
             return sa.cast(expression, sa.Text)
         return expression
+
+    def plain_json(self, expression: Expression) -> Expression:
+        """Compare as jsonb, which knows no white space and no order of keys.
+
+        What jsonb might refuse (a NUL or half a surrogate pair, a number of any size) is
+        compared as text: one such row must not fail the run.
+        """
+        safe = sa.and_(
+            sa.func.length(expression) < _LONGEST_NUMBER,
+            ~expression.regexp_match(_UNSAFE_JSON),
+        )
+        read, text = sa.cast(expression, JSONB), sa.func.to_jsonb(sa.cast(expression, sa.Text))
+        return sa.case((safe, read), else_=text)
 
     def read(self, expression: Expression, column: SourceColumn) -> Expression:
         """Read decimals as text: Arrow wants a scale that numeric does not have."""
@@ -220,14 +242,16 @@ class PostgreSQLWarehouse(Warehouse):
 
     def index_control_tables(self, connection: Connection) -> None:
         """Index what grows for years: the log by time, the rest by sync."""
-        log, failed = self.tables.log, self.tables.failed
+        # An index stays with its table object, and would be made with it another time.
+        tables = ControlTables(self.schema)
+        log, failed = tables.log, tables.failed
         sa.Index("sync_log_finished", log.c.sync_finished_at, postgresql_using="brin").create(
             connection,
         )
         sa.Index("failed_records_identity", failed.c.sync_name, failed.c.identity).create(
             connection,
         )
-        state, runs = self.tables.state, self.tables.runs
+        state, runs = tables.state, tables.runs
         sa.Index("sync_state_name", state.c.sync_name, unique=True).create(connection)
         sa.Index("sync_runs_run", runs.c.sync_name, runs.c.sync_run_id, unique=True).create(
             connection,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from reverse_etl.connector import MappedField
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from reverse_etl.connector import Identifier
@@ -37,6 +38,7 @@ class Kind(StrEnum):
 
 
 NUMBERS = frozenset({Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT})
+TIMES = frozenset({Kind.TIMESTAMP, Kind.INSTANT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,9 @@ class Shape:
         upsert: Whether the mode is upsert: who left stays as residue.
         fields: Mapped fields.
         columns: The columns used, in the order of the query, by name.
+        clears_fields: Whether a delete clears the fields that were sent, so that which ones must
+            be known.
+        whole_seconds: Whether times are sent cut to seconds.
     """
 
     sync_name: str
@@ -83,6 +88,8 @@ class Shape:
     upsert: bool
     fields: tuple[MappedField, ...]
     columns: dict[str, SourceColumn]
+    clears_fields: bool = False
+    whole_seconds: bool = False
 
     @property
     def field_columns(self) -> tuple[str, ...]:
@@ -94,6 +101,11 @@ class Shape:
         """Return the columns that the plan carries: the mapped ones."""
         mapped = [name for _, name in self.identifiers]
         return tuple(dict.fromkeys([*mapped, *self.field_columns]))
+
+    @property
+    def field_set(self) -> str | None:
+        """Return the fields that its upserts send, or None where nobody has to know."""
+        return field_set(self.fields) if self.clears_fields else None
 
     def mapping(self) -> str:
         """Return fields and column types as JSON, to be kept with the committed run."""
@@ -134,6 +146,11 @@ class State:
     target_id: str | None
     target_name: str | None
     target_created_at: datetime | None
+
+
+def field_set(fields: Iterable[MappedField]) -> str:
+    """Return the names of destination fields as our tables keep them: a JSON array, one line."""
+    return json.dumps(sorted(field.name for field in fields))
 
 
 def read_mapping(text: str) -> tuple[tuple[MappedField, ...], dict[str, SourceColumn]]:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     or_,
 )
 
-from reverse_etl.warehouse.shape import NUMBERS, Kind, SourceColumn
+from reverse_etl.warehouse.shape import NUMBERS, TIMES, Kind, SourceColumn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,6 +63,9 @@ class Sql:
     types: ClassVar[Mapping[str, Kind]] = {}
     """Lower-case type name, without parameters, to the kind of its values."""
 
+    read_as: ClassVar[Mapping[Kind, str]] = {Kind.JSON: "json", Kind.DECIMAL: "number"}
+    """Kinds that are stored or read as text, to what the text is for who reads it."""
+
     def kind(self, type_name: str) -> Kind:
         """Return the kind of a type by the engine's name for it."""
         bare = type_name.lower().partition("(")[0].strip()
@@ -90,6 +93,35 @@ class Sql:
     def comparable(self, now: SourceColumn, before: SourceColumn) -> bool:
         """Return whether values of two columns can be compared with each other."""
         return now.kind is before.kind or {now.kind, before.kind} <= NUMBERS
+
+    def sent(
+        self, expression: Expression, column: SourceColumn, *, as_text: bool, whole_seconds: bool
+    ) -> Expression:
+        """Return what of a stored value is sent: two values of which it is equal are no change.
+
+        Values inside nested ones are compared as they are.
+
+        Args:
+            expression: The value.
+            column: Its column.
+            as_text: Whether the field wants text: 1.50 and 1.5 are then two values.
+            whole_seconds: Whether times are sent cut to seconds.
+        """
+        if column.kind is Kind.DECIMAL and as_text:
+            return cast(expression, String)
+        if column.kind is Kind.JSON and not as_text:
+            return self.plain_json(expression)
+        if whole_seconds and column.kind in TIMES:
+            zoned = column.kind is Kind.INSTANT
+            # A zone's rules are no matter here, and looking them up is dear.
+            return func.date_trunc(
+                "second", func.timezone("UTC", expression) if zoned else expression
+            )
+        return expression
+
+    def plain_json(self, expression: Expression) -> Expression:
+        """Return stored JSON without white space that says nothing, if the engine can do that."""
+        return expression
 
     def read(self, expression: Expression, column: SourceColumn) -> Expression:
         """Return what is read of a stored column, for Arrow."""

@@ -13,6 +13,9 @@ changes are a promise to users' dashboards: columns are added, never renamed. Th
     refused_S_N     rows that run N could not use: no identifier, or an identity lost to another
     changes_S_N     the plan of run N, in the order of ``_seq``
     outcomes_S_N    the changes of run N that were not plain successes
+
+``fields`` and ``_fields`` are the destination fields that a person may hold from us, for
+destinations where a delete clears them: *field sets* (``statements/field_sets.py``), else NULL.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
 
     from reverse_etl.warehouse.sql import Chosen
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 RUN_TABLES = ("snapshot", "refused", "changes", "outcomes")
 
@@ -90,16 +93,16 @@ class ControlTables:
         )
         self.failed = self._table(
             "failed_records",
-            text="sync_name identity primary_key operation error_code error_reason alias",
+            text="sync_name identity primary_key operation error_code error_reason alias fields",
             number="attempts first_failed_run_id last_failed_run_id",
             time="first_failed_at last_failed_at",
             flag="retryable unidentified",
             order="sync_name identity primary_key operation error_code error_reason retryable"
             " attempts first_failed_run_id last_failed_run_id first_failed_at last_failed_at"
-            " alias unidentified",
+            " alias unidentified fields",
         )
         self.residue = self._table(
-            "residue", text="sync_name identity alias primary_key", number="sync_run_id"
+            "residue", text="sync_name identity alias primary_key fields", number="sync_run_id"
         )
         self.former = self._table(
             "former_aliases", text="sync_name identity alias", number="sync_run_id"
@@ -181,6 +184,7 @@ CHANGE_COLUMNS: Columns = (
     "_primary_key",
     ("_retry", Boolean),
     ("_carried", Boolean),
+    "_fields",
 )
 
 PENDING_COLUMNS: Columns = (
@@ -190,7 +194,10 @@ PENDING_COLUMNS: Columns = (
     "_operation",
     "_origin",
     ("_due", Boolean),
+    "_fields",
 )
+
+AUDITED_COLUMNS: Columns = ("_identity", "_alias", "_primary_key", "_operation")
 
 OUTCOME_COLUMNS: Columns = (
     ("seq", BigInteger),

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from reverse_etl.delivery.transport import Transport
 from reverse_etl.ports import Ports, http_transport
 from reverse_etl.report import RunReport
 from reverse_etl.run import Options, run_sync
+from reverse_etl.testing.patience import PatientClock
 
 SYNC = "vip"
 LIST = "VIP customers"
@@ -52,25 +51,6 @@ class Killed(BaseException):
     """The process dies here: no ``except`` of ours catches it."""
 
 
-# --- time ------------------------------------------------------------------------------------
-
-
-class PatientClock:
-    """The machine's clock, plus the time that nobody waited for."""
-
-    def __init__(self) -> None:
-        self.skipped = 0.0
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self.skipped)
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.skipped
-
-    def sleep(self, seconds: float) -> None:
-        self.skipped += max(seconds, 0.0)
-
-
 # --- the wire --------------------------------------------------------------------------------
 
 
@@ -88,8 +68,8 @@ class Sent:
 
     @property
     def people(self) -> list[dict[str, Any]]:
-        """The subscribers of the body."""
-        found: list[dict[str, Any]] = self.body.get("subscribers", [])
+        """The subscribers or users of the body."""
+        found: list[dict[str, Any]] = self.body.get("subscribers") or self.body.get("users", [])
         return found
 
 
@@ -276,11 +256,11 @@ class World:
         assert (report.status, report.planned, self.sent) == ("succeeded", self.changes(), [])
         return report
 
-    def die(self, *, before: int | None = None, after: int | None = None) -> None:
+    def die(self, *, before: int | None = None, after: int | None = None, **options: Any) -> None:
         """Run the sync, which is killed before a request or after its answer."""
         self.dies_before_request, self.dies_after_request = before, after
         with pytest.raises(Killed):
-            self.run_unchecked(lambda: False, {})
+            self.run_unchecked(lambda: False, options)
         self._bury()
 
     def run_unchecked(self, stop: Callable[[], bool], options: Mapping[str, Any]) -> RunReport:
@@ -293,18 +273,19 @@ class World:
     def _transport(self, account: AccountSettings) -> Transport:
         return WatchedTransport(http_transport(account), self)
 
-    def die_at(self, moment: int | str) -> bool:
+    def die_at(self, moment: int | str, **options: Any) -> bool:
         """Run the sync, which is killed at a statement.
 
         Args:
             moment: Which: its number, or a part of the first one (``COMMIT`` counts as one).
+            options: Of the run.
 
         Returns:
             Whether it was killed; a run may have fewer statements.
         """
         try:
             with _killed_at(moment):
-                self.run_unchecked(lambda: False, {})
+                self.run_unchecked(lambda: False, options)
         except Killed:
             self._bury()
             return True
@@ -355,6 +336,15 @@ class World:
         """Return the people that the last run sent to be taken off, in order."""
         return [
             each for sent in self.sent if sent.path.endswith("/unsubscribe") for each in sent.people
+        ]
+
+    def written(self) -> list[dict[str, Any]]:
+        """Return the users whose profiles the last run wrote, in order, without flags."""
+        return [
+            {name: each[name] for name in each if name in {"email", "userId", "dataFields"}}
+            for sent in self.sent
+            if sent.path == "/api/users/bulkUpdate"
+            for each in sent.people
         ]
 
     def runs(self) -> list[dict[str, Any]]:
@@ -447,7 +437,10 @@ class World:
 
     def _check_nobody_is_lost(self) -> None:
         """Who should be a member and is not, or the other way round, is in failed_records."""
-        name = self.sync["destination"]["list"].get("name")
+        if self.sync["destination"]["object"] == "user":
+            self._check_profiles()
+            return
+        name = self.sync["destination"].get("list", {}).get("name")
         lists = [each for each in self.sandbox.state.lists.values() if each.name == name]
         known_project = self.sandbox.settings.project_type != "hybrid"
         if not (self.checks_members and known_project and len(lists) == 1):
@@ -459,6 +452,19 @@ class World:
         assert wanted - members <= known
         if self.sync.get("mode", "mirror") == "mirror":
             assert members - wanted - self.sandbox.state.foreign(lists[0].id) <= known
+
+    def _check_profiles(self) -> None:
+        """Who has not the values of the source in their profile is in failed_records."""
+        if self.sandbox.settings.project_type == "hybrid":
+            return
+        mapped = {field: name for field, name in self.sync["fields"].items() if name in COLUMNS}
+        for row in self.sql(f"SELECT * FROM reverse_etl.snapshot_{SYNC}"):  # noqa: S608
+            if row["_identity"] in self.failed():
+                continue
+            wanted = {field: row[name] for field, name in mapped.items() if row[name] is not None}
+            profile = self.sandbox.state.profile(row["_identity"])
+            assert profile is not None
+            assert wanted.items() <= profile.fields.items()
 
 
 def _is_refused_row(line: Mapping[str, Any]) -> bool:
@@ -479,6 +485,15 @@ def first_sync() -> dict[str, Any]:
         "identifiers": {"email": "email"},
         "fields": {"plan": "plan"},
         "max_delete_percent": 100,
+    }
+
+
+def first_profile_sync() -> dict[str, Any]:
+    """Return the sync of a test: the profiles of all people, cleared when they leave."""
+    return {
+        **first_sync(),
+        "destination": {"name": "iterable", "object": "user", "on_delete": "clear_fields"},
+        "fields": {"plan": "plan", "city": "city"},
     }
 
 
@@ -541,6 +556,22 @@ def new_world(warehouse_url: str, tmp_path: Path) -> Iterator[Callable[[ProjectT
 def world(new_world: Callable[[ProjectType], World]) -> World:
     """Return a world whose project finds people by e-mail address."""
     return new_world("email")
+
+
+@pytest.fixture
+def profiles(new_world: Callable[[ProjectType], World]) -> World:
+    """Return a world of profiles, in a project that finds people by e-mail address."""
+    made = new_world("email")
+    made.sync = first_profile_sync()
+    return made
+
+
+@pytest.fixture
+def hybrid_profiles(new_world: Callable[[ProjectType], World]) -> World:
+    """Return a world of profiles, found by user id or e-mail address."""
+    made = new_world("hybrid")
+    made.sync = first_profile_sync() | {"identifiers": {"userId": "user_id", "email": "email"}}
+    return made
 
 
 @pytest.fixture

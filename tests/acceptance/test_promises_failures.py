@@ -271,7 +271,7 @@ def test_the_same_request_again(world: World) -> None:
     world.put_emails("ada")
     world.faults = [Fault("reset_after", match=SUBSCRIBE, times=2)]
     report = world.run()
-    assert (report.status, report.requests) == ("succeeded", 5)
+    assert (report.status, report.requests) == ("succeeded", 6)
     assert [line["attempts"] for line in world.log()] == [3]
 
 

@@ -252,3 +252,22 @@ def test_duplicates_that_begin_to_differ_are_logged_then(world: World) -> None:
     )
     world.quiet()
     assert world.lines(2) == [("insert", "ada@x.com", "failed", "duplicate_identity")]
+
+
+def test_a_column_in_another_case(world: World) -> None:
+    """The config may spell a column in another case than the query; its value is sent."""
+    world.sync["source"]["query"] = 'select id, email, upper(plan) as "PLAN", city from people'
+    world.sync["fields"] = {"a": "plan", "b": "city"}
+    world.put({"email": "ada@x.com", "plan": "gold", "city": "Rome"})
+    world.run()
+    assert world.fields("ada@x.com") == {"a": "GOLD", "b": "Rome"}
+
+
+def test_a_list_of_values(world: World) -> None:
+    """It is sent as a list, not as the text of one."""
+    world.sync["source"]["query"] = "select id, email, array[1, 2] as plan from people"
+    if world.database.engine == "duckdb":
+        world.sync["source"]["query"] = "select id, email, [1, 2] as plan from people"
+    world.put_emails("ada")
+    world.run()
+    assert world.fields("ada@x.com") == {"plan": [1, 2]}

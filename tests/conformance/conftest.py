@@ -4,4 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("reverse_etl.testing.warehouse_suite")
+pytest.register_assert_rewrite(
+    "reverse_etl.testing.connector_suite", "reverse_etl.testing.warehouse_suite"
+)

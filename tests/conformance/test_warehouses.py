@@ -14,10 +14,13 @@ from connectors.iterable.identifiers import EMAIL, USER_ID
 from reverse_etl.connector import Identifier
 from reverse_etl.testing.planner import Planner
 from reverse_etl.testing.warehouse_suite import (
+    FieldSetSuite,
     FileLeaseSuite,
     IdentitySuite,
     QuerySuite,
     SchemaSuite,
+    Sent,
+    SentSuite,
     SharedLeaseSuite,
     Values,
     ValueSuite,
@@ -121,6 +124,14 @@ class TestDuckDBIdentities(DuckDB, IdentitySuite):
 
 class TestPostgreSQLIdentities(PostgreSQL, IdentitySuite):
     identifiers: ClassVar[Sequence[Identifier]] = (*IdentitySuite.identifiers, EMAIL, USER_ID)
+
+
+class TestDuckDBFieldSets(DuckDB, FieldSetSuite):
+    pass
+
+
+class TestPostgreSQLFieldSets(PostgreSQL, FieldSetSuite):
+    pass
 
 
 class TestDuckDBSchema(DuckDB, SchemaSuite):
@@ -346,12 +357,20 @@ class TestPostgreSQLValues(PostgreSQL, ValueSuite):
             [('\'{"a":1,"b":2}\'', '\'{"b": 2, "a": 1}\'')],
             "json",
         ),
-        "array": Values("integer[]", {"'{}'": "[]", "'{NULL}'": "[null]", "'{1,2}'": "[1, 2]"}),
+        "array": Values(
+            "integer[]",
+            {"'{}'": "[]", "'{NULL}'": "[null]", "'{1,2}'": "[1, 2]"},
+            metadata="json",
+        ),
         "text array": Values(
-            "text[]", {"'{\"a,b\",NULL}'": '["a,b", null]', "array['NULL']": '["NULL"]'}
+            "text[]",
+            {"'{\"a,b\",NULL}'": '["a,b", null]', "array['NULL']": '["NULL"]'},
+            metadata="json",
         ),
         "matrix": Values(
-            "integer[][]", {"'{{1,2},{3,4}}'": "[[1, 2], [3, 4]]", "'{{1},{2}}'": "[[1], [2]]"}
+            "integer[][]",
+            {"'{{1,2},{3,4}}'": "[[1, 2], [3, 4]]", "'{{1},{2}}'": "[[1], [2]]"},
+            metadata="json",
         ),
         "composite": Values(
             "pair",
@@ -428,4 +447,101 @@ class TestPostgreSQLValues(PostgreSQL, ValueSuite):
         ("time", "'10:00'", "interval", "'10:00'", 0),
         ("boolean", "true", "integer", "1", 1),
         ("bytea", "'a'", "text", "'a'", 1),
+    )
+
+
+# --- what would be sent --------------------------------------------------------------------
+
+
+def times(name: str, zone: str = "") -> tuple[Sent, ...]:
+    """Times that a destination of whole seconds can and cannot tell apart."""
+
+    def at(text: str) -> str:
+        return f"'{text}{zone}'"
+
+    return (
+        Sent(name, at("2026-01-01 10:00:00.1"), at("2026-01-01 10:00:00.999999"), 0),
+        Sent(name, at("2026-01-01 10:00:00.999999"), at("2026-01-01 10:00:01"), 1),
+        Sent(name, at("1969-12-31 23:59:58"), at("1969-12-31 23:59:58.9"), 0),
+        Sent(name, at("1969-12-31 23:59:59.9"), at("1970-01-01 00:00:00.1"), 1),
+        Sent(name, at("0001-01-01 00:00:00"), at("0001-01-01 00:00:00.5"), 0),
+        Sent(name, at("2026-01-01 10:00:00.1"), at("2026-01-01 10:00:00.2"), 0, "string"),
+        Sent(name, at("2026-01-01 10:00:00.1"), at("2026-01-01 10:00:00.2"), 0, "date"),
+        Sent(name, "NULL", at("2026-01-01 10:00:00.1"), 1),
+        Sent(name, at("2026-01-01 10:00:00.1"), "NULL", 1),
+        Sent(name, "'infinity'", "'infinity'", 0),
+        Sent(name, "'infinity'", "'-infinity'", 1),
+        Sent(name, "'infinity'", at("2026-01-01 10:00:00"), 1),
+    )
+
+
+ELSEWHERE = Sent("timestamptz", "'2026-01-01 12:00:00.1+02'", "'2026-01-01 10:00:00.2+00'", 0)
+
+DOCUMENTS = (
+    Sent("json", '\'{"a": [1, "x"]}\'', '\'{"a":[1,"x"]}\'', 0),
+    Sent("json", '\'{"a": [1, "x"]}\'', '\'{ "a" : [1,\n"x"] }\'', 0),
+    Sent("json", '\'{"a": [1, "x"]}\'', '\'{"a": ["x", 1]}\'', 1),
+    Sent("json", '\'{"a": "x y"}\'', '\'{"a": "x  y"}\'', 1),
+    Sent("json", "'{\"a\": 1}'", '\'{"a": 1, "b": null}\'', 1),
+    Sent("json", "'{\"a\": 1.50}'", "'{\"a\": 1.5}'", 0),
+    Sent("json", "'\"\\u0000\"'", "'\"\\u0001\"'", 1),
+    Sent("json", "'[1e9999999]'", "'[2e9999999]'", 1),
+    Sent("json", "'0.12345678901234567'", "'0.12345678901234568'", 1),
+    Sent("json", "'12345678901234567890123'", "'12345678901234567890124'", 1),
+    Sent("json", f"'[{'9' * 140_000}]'", f"'[{'9' * 139_999}8]'", 1),
+    Sent("json", "'{\"a\": 1}'", "'{\"a\":1}'", 1, "string"),
+    Sent("json", "NULL", "'null'", 1),
+)
+
+NUMBERS = (
+    Sent("double precision", "42", "42.0", 0),
+    Sent("double precision", "-0.0", "0.0", 0),
+    Sent("double precision", "'NaN'", "'NaN'", 0),
+    Sent("double precision", "1.5", "1.50", 0, "string"),
+    Sent("double precision", "0.1", "0.11", 1, "string"),
+    Sent("integer", "42", "43", 1, "string"),
+    Sent("decimal(5, 1)", "1.5", "1.50", 0, None, "decimal(6, 2)"),
+    Sent("decimal(5, 1)", "1.5", "1.50", 1, "string", "decimal(6, 2)"),
+    Sent("decimal(5, 1)", "1.5", "1.5", 0, None, "double precision"),
+    Sent("double precision", "0.1", "0.1", 0, None, "decimal(5, 1)"),
+    Sent("double precision", "0.1", "0.11", 1, None, "decimal(5, 2)"),
+    Sent("integer", "42", "42.0", 0, None, "double precision"),
+    Sent("integer", "42", "42.0", 1, "string", "double precision"),
+    Sent("integer", "42", "42", 0, "string", "bigint"),
+    Sent("integer", "42", "42", 1, "string", "varchar"),
+)
+
+
+class TestDuckDBSent(DuckDB, SentSuite):
+    sent: ClassVar[Sequence[Sent]] = (
+        *times("timestamp"),
+        *times("timestamptz", "+00"),
+        *times("timestamp_ns")[:4],
+        ELSEWHERE,
+        *DOCUMENTS,
+        # DuckDB has no form of JSON in which the order of keys is lost.
+        Sent("json", '\'{"a": 1, "b": 2}\'', '\'{"b": 2, "a": 1}\'', 1),
+        *NUMBERS,
+        Sent("timestamp_s", "'2026-01-01'", "'2026-01-01 00:00:00.5'", 0, None, "timestamp"),
+        Sent("bigint", "42", "42", 0, None, "hugeint"),
+    )
+
+
+class TestPostgreSQLSent(PostgreSQL, SentSuite):
+    sent: ClassVar[Sequence[Sent]] = (
+        *times("timestamp"),
+        *times("timestamptz", "+00"),
+        ELSEWHERE,
+        *DOCUMENTS,
+        Sent("json", '\'{"a": 1, "b": 2}\'', '\'{"b": 2, "a": 1}\'', 0),
+        Sent("json", '\'{"a": 1, "a": 2}\'', "'{\"a\": 2}'", 0),
+        Sent("json", "'\"\\ud800\"'", "'\"\\ud801\"'", 1),
+        Sent("jsonb", "'[1.50]'", "'[1.5]'", 0),
+        Sent("jsonb", "'[1.50]'", "'[1.5]'", 1, "string"),
+        Sent("jsonb", "'[1.50]'", "'[1.51]'", 1),
+        *NUMBERS,
+        Sent("numeric", "1.50", "1.5", 0),
+        Sent("numeric", "1.50", "1.5", 1, "string"),
+        Sent("timestamp(0)", "'2026-01-01'", "'2026-01-01 00:00:00.5'", 0, None, "timestamp"),
+        Sent("json", "'{\"a\":1}'", "'{\"a\": 1}'", 0, None, "jsonb"),
     )

@@ -28,8 +28,9 @@ from reverse_etl.warehouse.duckdb_dialect import DuckDBDialect
 from reverse_etl.warehouse.postgresql import PostgreSQLWarehouse
 from reverse_etl.warehouse.shape import Base, Kind, Shape, SourceColumn
 from reverse_etl.warehouse.sql import WHITE_SPACE, Sql
-from reverse_etl.warehouse.statements import changes, control, retention, settle, snapshot
+from reverse_etl.warehouse.statements import audit, changes, control, retention, settle, snapshot
 from reverse_etl.warehouse.tables import (
+    AUDITED_COLUMNS,
     IDENTITY_COLUMNS,
     PENDING_COLUMNS,
     ControlTables,
@@ -98,6 +99,22 @@ def email_upsert(sql: Sql) -> Shape:
     return replace(email_mirror(sql), deletes=False, upsert=True)
 
 
+def profiles(sql: Sql) -> Shape:
+    """A sync of profiles: its deletes clear fields, and its times are cut to seconds."""
+    shape = email_mirror(sql)
+    zoned = "timestamp with time zone"
+    types = {"paid": "numeric", "seen": "timestamp", "joined": zoned, "extras": "json"}
+    if sql.kind("VARCHAR") is Kind.TEXT:
+        types |= {"paid": "DECIMAL(18,2)"}
+    return replace(
+        shape,
+        fields=(MappedField("paid_text", "paid", type="string"), *map(MappedField, types, types)),
+        columns={**shape.columns, **columns(sql, types)},
+        clears_fields=True,
+        whole_seconds=True,
+    )
+
+
 def base_of(shape: Shape) -> Base:
     return Base(4, 90, 120, 3, shape.fields, shape.columns)
 
@@ -135,9 +152,13 @@ class Statements:
             ],
             "refuse_first": [taking.set_aside(refused, chosen) for chosen in taking.refuse(None)],
             "count_refused": [snapshot.count_refused(refused)],
+            "first_row": [snapshot.first_row(self.shape, self.sql)],
+            "no_rows": [snapshot.no_rows(self.shape, self.sql)],
         }
 
-    def collect(self, *, full: bool = False, retry: bool = True) -> list[Statement]:
+    def collect(
+        self, *, full: bool = False, retry: bool = True, audited: sa.TableClause | None = None
+    ) -> list[Statement]:
         statements = changes.PendingStatements(
             SYNC,
             self.control.failed,
@@ -147,6 +168,8 @@ class Statements:
             self.before.outcomes,
             retry=retry,
             full=full,
+            clears_fields=self.shape.clears_fields,
+            audited=audited,
         )
         return [statements.collect()]
 
@@ -196,6 +219,7 @@ class Statements:
             fresh,
             90,
             120,
+            self.shape.field_set,
         )
         return {
             "count": [statements.count()],
@@ -226,7 +250,8 @@ def of_planning(warehouse: Warehouse) -> dict[str, list[Statement]]:
     email = Statements(warehouse, email_mirror(warehouse.sql))
     hybrid = Statements(warehouse, hybrid_mirror(warehouse.sql))
     upsert = Statements(warehouse, email_upsert(warehouse.sql))
-    base, both = base_of(email.shape), base_of(hybrid.shape)
+    written = Statements(warehouse, profiles(warehouse.sql))
+    base, both, wide = base_of(email.shape), base_of(hybrid.shape), base_of(written.shape)
     return {
         **prefixed("snapshot_email", email.snapshot()),
         **prefixed("snapshot_hybrid", hybrid.snapshot()),
@@ -244,6 +269,12 @@ def of_planning(warehouse: Warehouse) -> dict[str, list[Statement]]:
         "plan_hybrid": [hybrid.changes(both).plan()],
         "plan_hybrid_pending": [hybrid.changes(both, pending=True).plan()],
         "plan_upsert_pending": [upsert.changes(base, pending=True).plan()],
+        "pending_collect_profiles": written.collect(),
+        "plan_profiles": [written.changes(wide).plan()],
+        "plan_profiles_pending": [written.changes(wide, pending=True).plan()],
+        "plan_profiles_remapped": [written.changes(remapped(wide)).plan()],
+        "residue_profiles": written.residue(pending=False),
+        "residue_profiles_pending": written.residue(),
         "residue_hybrid": hybrid.residue(),
         "residue_upsert": upsert.residue(pending=False),
         "former_hybrid": hybrid.former(),
@@ -253,6 +284,63 @@ def of_planning(warehouse: Warehouse) -> dict[str, list[Statement]]:
         "sample_deletes": [changes.sample_deletes(email.now.changes, 5)],
         "digest": [changes.digest(warehouse.sql, email.now.changes, ["_identity", "score"])],
         "page": [changes.plan_range(email.now.changes, 11, 20, [*email.now.changes.c])],
+    }
+
+
+def of_audit(warehouse: Warehouse) -> dict[str, list[Statement]]:
+    email = Statements(warehouse, email_mirror(warehouse.sql))
+    hybrid = Statements(warehouse, hybrid_mirror(warehouse.sql))
+    wrong = clause(f"audited_{SYNC}", AUDITED_COLUMNS, None)
+    left_open = clause(f"left_open_{SYNC}", PENDING_COLUMNS, None)
+    tables, base = warehouse.tables, email.before.snapshot
+    people = audit.read_people(base, ["o'hara@x.com", "50%@x.com"], [base.c["plan"]])
+    in_doubt = members(hybrid, left_open, wrong, "first", "second")["find_wrong"]
+    return {
+        **prefixed("email", members(email, left_open, wrong)),
+        **prefixed("hybrid", members(hybrid, left_open, wrong)),
+        "hybrid_find_wrong_in_doubt": in_doubt,
+        "nobody_wrong": [audit.nobody_wrong()],
+        "count_wrong": [audit.count_wrong(wrong)],
+        "sample_wrong": [audit.sample_wrong(wrong, "delete", 10)],
+        "sample_open": [audit.sample_open(left_open, 10)],
+        "without_residue": [audit.without_residue(email.collect()[0])],
+        "last_full_run": [audit.last_full_run(tables.runs, SYNC)],
+        "last_delivery": [audit.last_delivery(tables.runs, SYNC)],
+        "pending": email.collect(audited=wrong),
+        "choose_profiles": [audit.choose_profiles(base, left_open, 100)],
+        "read_people": [people],
+    }
+
+
+def members(
+    known: Statements, left_open: sa.TableClause, wrong: sa.TableClause, *halves: str
+) -> dict[str, list[Statement]]:
+    shape = known.shape
+    names = [identifier.name for identifier, _ in shape.identifiers]
+    found = audit.MemberStatements(
+        SYNC,
+        names,
+        shape.prefixed,
+        shape.sends_alias,
+        known.before.snapshot,
+        left_open,
+        clause(f"members_{SYNC}", [*names, "_reading"], None),
+        clause(f"lines_{SYNC}", audit.LINE_COLUMNS, None),
+        clause(f"people_{SYNC}", audit.PEOPLE_COLUMNS, None),
+        clause(f"extras_{SYNC}", audit.EXTRA_COLUMNS, None),
+        clause(f"claims_{SYNC}", audit.CLAIM_COLUMNS, None),
+    )
+    older = RunTables(SYNC, 3, SCHEMA, (), ()).snapshot
+    return {
+        "no_members": [found.no_members()],
+        "each_line": [found.each_line()],
+        "find_people": [found.find_people()],
+        "count_people": [found.count_people()],
+        "find_extras": [found.find_extras()],
+        "count_extras": [found.count_extras()],
+        "find_claims": [found.find_claims(known.control.log, 2, [older])],
+        "find_wrong": [found.find_wrong(halves=frozenset(halves))],
+        "sample_others": [found.sample_others(wrong, 10)],
     }
 
 
@@ -294,14 +382,17 @@ def of_control(warehouse: Warehouse) -> dict[str, list[Statement]]:
         "read_failed": [control.read_failed(failed, SYNC, 10)],
         "failures_by_reason": [control.failures_by_reason(failed, SYNC)],
         "forget_failed": [control.forget_failed(failed, SYNC)],
+        "touch": [*control.touch(state)],
     }
 
 
 def of_settling(warehouse: Warehouse) -> dict[str, list[Statement]]:
     tables = warehouse.tables
     statements = Statements(warehouse, email_mirror(warehouse.sql))
+    written = Statements(warehouse, profiles(warehouse.sql)).settle()
     return {
         **prefixed("settle", statements.settle()),
+        "settle_collect_failures_profiles": written["collect_failures"],
         "forget_log": [retention.forget_log(tables.log, SYNC, NOW, 30)],
         "forget_residue": [retention.forget_earlier(tables.residue, SYNC, 5)],
     }
@@ -313,6 +404,7 @@ def all_statements(warehouse: Warehouse) -> dict[str, list[Statement]]:
         of_planning,
         of_settling,
         lambda known: prefixed("control", of_control(known)),
+        lambda known: prefixed("audit", of_audit(known)),
     ]
     return {name: found for part in parts for name, found in part(warehouse).items()}
 

@@ -7,10 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from reverse_etl.testing.histories import Fault, History, Round, Row, generate
+from reverse_etl.testing.histories import (
+    Fault,
+    History,
+    ProjectType,
+    Round,
+    Row,
+    generate,
+)
 from reverse_etl.testing.simulation import Place, Played, complaint, duckdb_place, violation
 
-DUCKDB_SEEDS = range(1, 31)
+DUCKDB_SEEDS = range(31, 61)
 POSTGRES_SEEDS = range(1_001, 1_017)
 
 # What the seeds must have met, or they prove nothing. One seed more or less changes the numbers.
@@ -18,7 +25,10 @@ MUST_HAPPEN = {
     "plans not empty": 60,
     "planned insert": 100,
     "planned update": 20,
-    "planned delete": 30,
+    "planned delete": 20,
+    "profiles written": 60,
+    "profiles cleared": 8,
+    "older fields cleared": 3,
     "killed before commit": 3,
     "killed after commit": 3,
     "failed statement": 1,
@@ -113,3 +123,66 @@ def test_an_address_that_may_still_be_linked_holds_its_person(duckdb: Place) -> 
     history = History(1, "hybrid", "both", by_name=False, rounds=rounds)
     error = violation(history, duckdb)
     assert error is None, complaint(history, error)
+
+
+# --- profiles ------------------------------------------------------------------------------
+
+ADA = (_row(1, "a@x.test", "u1"),)
+LOST = Fault(1, 9, "lost_after")
+
+
+@pytest.mark.parametrize(
+    ("project_type", "rounds"),
+    [
+        ("email", (Round(ADA, mapping="both", faults=(LOST,)), Round((), mapping="renamed"))),
+        (
+            "email",
+            (
+                Round(ADA, mapping="both", faults=(LOST,)),
+                Round(ADA, mapping="renamed", faults=(LOST,)),
+                Round((), mapping="none"),
+            ),
+        ),
+        (
+            "user_id",
+            (
+                Round(ADA, mapping="both"),
+                Round((), mapping="renamed", faults=(LOST,)),
+                Round(ADA, mapping="renamed", faults=(LOST,)),
+                Round((), mapping="renamed"),
+            ),
+        ),
+        (
+            "hybrid",
+            (
+                Round(ADA, mapping="both"),
+                Round((), mapping="none", faults=(Fault(1, 9, "bucket_invalidData"),)),
+                Round((), mapping="none", full=True),
+            ),
+        ),
+        (
+            "email",
+            (
+                Round(ADA, mapping="both", mode="upsert", faults=(LOST,)),
+                Round((), mapping="none", mode="upsert"),
+                Round((), mapping="renamed"),
+            ),
+        ),
+        (
+            "user_id",
+            (
+                Round(ADA, mapping="both", killed_at=31),
+                Round((), mapping="none", killed_at=29),
+                Round((), mapping="none"),
+            ),
+        ),
+    ],
+)
+def test_what_was_sent_is_cleared_whatever_became_of_the_mapping(
+    duckdb: Place, project_type: ProjectType, rounds: tuple[Round, ...]
+) -> None:
+    history = History(1, project_type, "identity", by_name=False, rounds=rounds, object="user")
+    played = Played()
+    error = violation(history, duckdb, played)
+    assert error is None, complaint(history, error)
+    assert played.coverage["older fields cleared"] > 0

@@ -79,8 +79,8 @@ def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     listed = shown.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     assert [line.split()[0] for line in listed] == [
-        *("demo", "validate", "plan", "run-sync", "status", "runs", "failures"),
-        *("sandbox", "schema"),
+        *("demo", "validate", "check", "plan", "run-sync", "audit", "status", "runs", "failures"),
+        *("lists", "sandbox", "schema"),
     ]
     assert "130, 143  interrupted" in shown
 
@@ -382,4 +382,5 @@ def test_the_example_config_is_valid_and_says_what_this_version_cannot_do_yet(
 
     shown = capsys.readouterr()
     assert "config ok: 2 syncs" in shown.out
-    assert "experiment_profiles: object: user: profiles are not part of this version" in shown.err
+    assert "syncs.vip_customers.schedule: nothing runs schedules in this version yet" in shown.err
+    assert shown.err.count("warning: ") == 1

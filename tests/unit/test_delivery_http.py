@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from reverse_etl.connector import Answer, NoAnswer, Request, Response
+from reverse_etl.delivery import http
 from reverse_etl.delivery.http import HttpTransport
 
 KEY = "sk-canary/0123456789abcdef"
@@ -280,6 +281,156 @@ def test_waiting_for_nothing_ends_in_time(rig: Rig) -> None:
     assert transport.wait(0) == []
     assert transport.wait(0.05) == []
     assert 0.04 < time.monotonic() - before < 1
+
+
+# --- answers that go to a file -------------------------------------------------------------
+
+LONG = Request("GET", "/api/lists/getUsers", "lists/getUsers", spool=True)
+
+
+def spooled(answer: Answer) -> bytes:
+    assert isinstance(answer, Response), answer
+    assert answer.spooled is not None
+    assert answer.body == b""
+    return answer.spooled.read_bytes()
+
+
+def chunk(piece: bytes) -> bytes:
+    return f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_a_spooled_answer_goes_to_a_file_of_any_size(rig: Rig) -> None:
+    lines = b"".join(b"person%d@x.com\n" % n for n in range(100_000))
+    transport = rig.transport(rig.server(says(raw("200 OK", lines))).url, cap=1_000)
+
+    assert spooled(ask(transport, LONG)) == lines
+
+
+def test_the_files_are_private_and_go_with_the_transport(rig: Rig) -> None:
+    transport = rig.transport(rig.server(says(raw("200 OK", b"ada@x.com\n"))).url)
+    answers = [ask(transport, LONG), ask(transport, LONG)]
+    paths = [answer.spooled for answer in answers if isinstance(answer, Response)]
+
+    assert all(path and path.parent.stat().st_mode & 0o077 == 0 for path in paths)
+    transport.close()
+    assert not any(path and path.parent.exists() for path in paths)
+
+
+def test_a_compressed_answer_is_unpacked_into_the_file(rig: Rig) -> None:
+    lines = b"ada@x.com\n" * 300_000
+    packed = gzip.compress(lines)
+    transport = rig.transport(
+        rig.server(says(raw("200 OK", packed, "Content-Encoding: gzip"))).url, cap=1_000
+    )
+
+    assert spooled(ask(transport, LONG)) == lines
+
+
+def test_only_a_success_is_spooled(rig: Rig) -> None:
+    answer = rig.ask(says(raw("503 Busy", b"Request timeout. Try again later.")), LONG)
+
+    assert answer == Response(
+        503, b"Request timeout. Try again later.", {"content-length": "33"}, None
+    )
+
+
+@pytest.mark.parametrize("cut", range(1, len(KEY), 3))
+def test_a_secret_across_two_pieces_of_a_file_is_redacted(rig: Rig, cut: int) -> None:
+    key = KEY.encode()
+    pieces = [b"ada@x.com\n" + key[:cut], key[cut:] + b"\nbob@x.com\n" + key]
+
+    answer = rig.ask(says(CHUNKED, *map(chunk, pieces), chunk(b"")), LONG)
+
+    assert spooled(answer) == b"ada@x.com\n[redacted]\nbob@x.com\n[redacted]"
+
+
+def test_a_longer_secret_that_begins_like_another_is_redacted_across_pieces(rig: Rig) -> None:
+    server = rig.server(says(CHUNKED, chunk(b"x abc"), chunk(b"def abc x abcde"), chunk(b"")))
+    transport = rig.transport(server.url, secrets=("abc", "abcdef"))
+
+    assert spooled(ask(transport, LONG)) == b"x [redacted] [redacted] x [redacted]de"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b"ada@x.com\n"],
+        [CHUNKED, chunk(b"ada@x.com\n")],
+        [raw("200 OK", gzip.compress(b"ada@x.com\n")[:-4], "Content-Encoding: gzip")],
+    ],
+)
+def test_a_spooled_answer_that_breaks_off_is_none(rig: Rig, parts: list[bytes]) -> None:
+    transport = rig.transport(rig.server(says(*parts, close=True)).url)
+
+    assert "broke" in no_answer(ask(transport, LONG)).reason
+    assert files_of(transport) == []
+
+
+def files_of(transport: HttpTransport) -> list[Path]:
+    folder = transport._spool._folder
+    assert folder is not None
+    return list(Path(folder.name).iterdir())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_spooled_answer_has_a_largest_size_too(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, *, packed: bool
+) -> None:
+    monkeypatch.setattr(http, "SPOOLED_BYTES", 50_000)
+    body = b"x" * 50_001
+    answer = raw("200 OK", gzip.compress(body), "Content-Encoding: gzip")
+    transport = rig.transport(rig.server(says(answer if packed else raw("200 OK", body))).url)
+
+    assert "larger than 50,000 bytes" in no_answer(ask(transport, LONG)).reason
+    assert files_of(transport) == []
+
+
+def test_a_spooled_answer_may_take_longer_than_a_usual_one(rig: Rig) -> None:
+    def drip(connection: socket.socket, request: bytes) -> None:
+        del request
+        connection.sendall(CHUNKED)
+        for _ in range(6):
+            time.sleep(0.1)
+            connection.sendall(chunk(b"ada@x.com\n"))
+        connection.sendall(chunk(b""))
+
+    server = rig.server(drip)
+
+    assert spooled(ask(rig.transport(server.url), LONG, 0.2)) == b"ada@x.com\n" * 6
+    assert "within 0.2 s" in no_answer(ask(rig.transport(server.url), GET, 0.2)).reason
+
+
+def test_a_spooled_answer_may_not_pause_for_ever(rig: Rig) -> None:
+    def pause(connection: socket.socket, request: bytes) -> None:
+        del request
+        connection.sendall(CHUNKED + chunk(b"ada@x.com\n"))
+        time.sleep(1)
+
+    before = time.monotonic()
+    answer = no_answer(rig.ask(pause, LONG, 0.05))
+
+    assert answer.reason == "no answer within 900 s, or a pause of 0.3 s in it"
+    assert 0.25 < time.monotonic() - before < 0.9
+
+
+def test_a_spooled_answer_may_not_drip_for_ever(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "SPOOL_SECONDS", 0.5)
+
+    def drip(connection: socket.socket, request: bytes) -> None:
+        del request
+        connection.sendall(CHUNKED)
+        for _ in range(12):
+            time.sleep(0.1)
+            connection.sendall(chunk(b"ada@x.com\n"))
+
+    before = time.monotonic()
+    answer = no_answer(rig.ask(drip, LONG, 0.05))
+
+    assert answer.reason.startswith("no answer within 0.5 s")
+    assert time.monotonic() - before < 1
 
 
 # --- secrets -------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from reverse_etl.connector import (
 from reverse_etl.delivery.limiter import Pacer, Pacers
 from reverse_etl.delivery.retry import RetryPolicy
 from reverse_etl.delivery.sender import Delivery, Page, Progress, Sender, Settled
+from reverse_etl.delivery.wire import Wire
 from reverse_etl.errors import DestinationError, Interrupted, LeaseLost
 
 INVALID = Outcome("invalid", "invalid_identifier", "no at sign")
@@ -212,18 +213,18 @@ class World:
         self.transport = VirtualTransport(self.clock, self.server)
         self.rng = Random(self.seed)
         registry = self.pacers or Pacers(self.clock)
-        self.sender = Sender(
-            self.toy,
-            Target("7"),
+        wire = Wire(
             self.transport,
             lambda endpoint: registry.get("account", endpoint, self.rate),
             self.clock,
             lambda: RetryPolicy(self.retry_seconds, self.rng),
             self.timeout_s,
-            self.max_in_flight,
-            self.checkpoint_seconds,
             lambda: self.clock.time >= self.stop_at,
             self.before_request,
+            self.toy.is_transient,
+        )
+        self.sender = Sender(
+            self.toy, Target("7"), wire, self.max_in_flight, self.checkpoint_seconds
         )
 
     def save(self, progress: Progress) -> None:
@@ -864,7 +865,7 @@ def test_a_failing_checkpoint_ends_the_delivery() -> None:
 def test_a_conversation_returns_its_result() -> None:
     world = World(script((0.1, Response(503)), (0.1, OK), (0.1, Response(200, b"4711"))))
 
-    assert world.sender.converse(world.toy.find_target()) == Target("4711")
+    assert world.sender.wire.converse(world.toy.find_target()) == Target("4711")
     assert [sent.path for sent in world.transport.sent] == ["/lists"] * 3
     assert world.deliver(page(1, 1)).requests_sent == 4
 
@@ -873,7 +874,7 @@ def test_a_fatal_conversation_is_a_destination_error_with_its_code() -> None:
     world = World(script((0.1, Response(401))))
 
     with pytest.raises(DestinationError, match="the key is wrong") as caught:
-        world.sender.converse(world.toy.find_target())
+        world.sender.wire.converse(world.toy.find_target())
     assert caught.value.code == "unauthorized"
 
 
@@ -884,7 +885,7 @@ def test_a_conversation_without_an_answer_says_that_the_destination_is_down(
     world = World(lambda *_: (0.1, answer), retry_seconds=10)
 
     with pytest.raises(DestinationError, match=r"cannot connect|HTTP 503") as caught:
-        world.sender.converse(world.toy.find_target())
+        world.sender.wire.converse(world.toy.find_target())
     assert caught.value.code == "destination_unavailable"
     assert world.clock.time == pytest.approx(START + 10.1)
 
@@ -897,7 +898,7 @@ def create_once() -> Generator[Request, Answer, Answer]:
 def test_a_request_that_must_not_be_repeated_is_not(doubtful: Answer) -> None:
     world = World(script((0.1, doubtful)))
 
-    assert world.sender.converse(create_once()) == doubtful
+    assert world.sender.wire.converse(create_once()) == doubtful
     assert len(world.transport.sent) == 1
 
 
@@ -905,16 +906,17 @@ def test_a_request_that_must_not_be_repeated_is_not(doubtful: Answer) -> None:
 def test_it_is_repeated_when_it_was_surely_not_done(harmless: Answer) -> None:
     world = World(script((0.1, harmless), (0.1, OK)))
 
-    assert world.sender.converse(create_once()) == OK
+    assert world.sender.wire.converse(create_once()) == OK
     assert len(world.transport.sent) == 2
 
 
 def test_what_was_not_delivered_counts_its_requests() -> None:
     world = World(script((0.1, Response(401))))
     with pytest.raises(DestinationError) as caught:
-        world.sender.converse(world.toy.find_target())
+        world.sender.wire.converse(world.toy.find_target())
 
-    delivery = world.sender.undelivered("fatal", caught.value)
+    requests_sent = world.sender.wire.requests_sent
+    delivery = Delivery.none("fatal", caught.value, requests_sent)
 
     assert (delivery.ended, delivery.error_code) == ("fatal", "unauthorized")
     assert (delivery.position, delivery.requests_sent) == (0, 1)
@@ -924,7 +926,7 @@ def test_a_conversation_can_be_stopped() -> None:
     world = World(lambda *_: (0.1, Response(503)), retry_seconds=9999, stop_at=START + 5)
 
     with pytest.raises(Interrupted):
-        world.sender.converse(world.toy.find_target())
+        world.sender.wire.converse(world.toy.find_target())
     assert world.clock.time < START + 6
 
 
@@ -932,7 +934,7 @@ def test_a_conversation_keeps_to_pacing_and_lease() -> None:
     checks: list[float] = []
     world = World(rate=1, before_request=lambda: checks.append(world.clock.time))
 
-    world.sender.converse(world.toy.find_target())
+    world.sender.wire.converse(world.toy.find_target())
 
     assert checks == pytest.approx([START, START + 1 / 0.995])
 
@@ -1085,8 +1087,8 @@ def test_a_pacer_of_its_own_per_endpoint() -> None:
         asked.append(endpoint)
         return pacer
 
-    world.sender.pacers = pacers
-    world.sender.converse(world.toy.find_target())
+    world.sender.wire.pacers = pacers
+    world.sender.wire.converse(world.toy.find_target())
     world.deliver(page(1, 1))
 
     assert set(asked) == {"lists", "write"}

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Boolean,
     Insert,
     Integer,
+    String,
     and_,
     case,
     cast,
@@ -32,7 +33,9 @@ from sqlalchemy import (
     union_all,
 )
 
+from reverse_etl.warehouse.shape import field_set
 from reverse_etl.warehouse.sql import Comparison
+from reverse_etl.warehouse.statements.field_sets import with_set
 from reverse_etl.warehouse.tables import OUTCOME_COLUMNS, empty, exact
 
 if TYPE_CHECKING:
@@ -41,10 +44,14 @@ if TYPE_CHECKING:
     from sqlalchemy import CompoundSelect, FromClause, Subquery, Table, TableClause
 
     from reverse_etl.connector import MappedField
-    from reverse_etl.warehouse.shape import Base, Shape
+    from reverse_etl.warehouse.shape import Base, Shape, SourceColumn
     from reverse_etl.warehouse.sql import Chosen, Expression, Sql
 
 DELETE_PHASE, UPSERT_PHASE, TAKEOVER_PHASE = 0, 1, 2
+
+# Where what is pending comes from: in these an earlier run had planned it, and its deletes have
+# passed the brake. The others are residue, and what an audit found wrong.
+_PLANNED_BEFORE = ("plan", "failed")
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class PendingStatements:
         base_outcomes: Its outcomes, or None.
         retry: Whether retryable failures are due.
         full: Whether everything is due.
+        clears_fields: Whether it must be known which fields were sent.
+        audited: Temporary table of what an audit found wrong, or None.
     """
 
     sync_name: str
@@ -70,19 +79,36 @@ class PendingStatements:
     base_outcomes: TableClause | None
     retry: bool
     full: bool
+    clears_fields: bool = False
+    audited: TableClause | None = None
 
     def collect(self) -> Chosen | CompoundSelect[Any]:
-        """Unconfirmed changes, else failed records, else residue, of each identity."""
+        """Unconfirmed changes, else failed records, residue, audit, of each identity."""
         failed = self._failed()
         if self.base is None:
             return failed
         unconfirmed = self._unconfirmed(self.base).subquery("unconfirmed")
         failures = failed.subquery("failures")
         left = self._residue(self.base).subquery("residues")
+        parts = [unconfirmed, failures, left]
+        if self.audited is not None:
+            parts.append(self._audited(self.audited).subquery("audited"))
         return union_all(
-            select(*unconfirmed.c),
-            select(*failures.c).where(~_named(unconfirmed, failures)),
-            select(*left.c).where(~_named(unconfirmed, left), ~_named(failures, left)),
+            *(
+                select(*part.c).where(*(~_named(earlier, part) for earlier in parts[:n]))
+                for n, part in enumerate(parts)
+            )
+        )
+
+    def _audited(self, rows: TableClause) -> Chosen:
+        return select(
+            rows.c["_identity"],
+            rows.c["_alias"],
+            rows.c["_primary_key"],
+            rows.c["_operation"],
+            literal("audit").label("_origin"),
+            true().label("_due"),
+            cast(null(), String).label("_fields"),
         )
 
     def _unconfirmed(self, base: Base) -> Chosen:
@@ -101,7 +127,13 @@ class PendingStatements:
             changes.c["_operation"],
             literal("plan").label("_origin"),
             true().label("_due"),
+            self._planned_fields(changes, base).label("_fields"),
         ).where(changes.c["_seq"] > base.position, ~confirmed)
+
+    def _planned_fields(self, changes: TableClause, base: Base) -> Expression:
+        if not self.clears_fields:
+            return cast(null(), String)
+        return func.coalesce(changes.c["_fields"], field_set(base.fields))
 
     def _failed(self) -> Chosen:
         rows = self.failed.c
@@ -115,6 +147,7 @@ class PendingStatements:
             rows.operation.label("_operation"),
             literal("failed").label("_origin"),
             cast(due, Boolean).label("_due"),
+            rows.fields.label("_fields"),
         ).where(rows.sync_name == self.sync_name, ~rows.unidentified)
 
     def _residue(self, base: Base) -> Chosen:
@@ -126,6 +159,7 @@ class PendingStatements:
             literal("delete").label("_operation"),
             literal("residue").label("_origin"),
             true().label("_due"),
+            rows.fields.label("_fields"),
         ).where(rows.sync_name == self.sync_name, rows.sync_run_id == base.run_id)
 
 
@@ -180,6 +214,7 @@ class ChangesStatements:
             now.c["_primary_key"],
             false().label("_retry"),
             false().label("_carried"),
+            cast(null(), String).label("_fields"),
             *(now.c[name] for name in self.shape.plan_columns),
         )
 
@@ -207,6 +242,7 @@ class ChangesStatements:
                 self._person(base, "_primary_key"),
                 self._retry().label("_retry"),
                 self._carried().label("_carried"),
+                self._fields(base).label("_fields"),
                 *(self._value(base, name) for name in self.shape.plan_columns),
             )
             .select_from(joined)
@@ -237,15 +273,18 @@ class ChangesStatements:
             return False
         sent = (field.constant, field.type, field.null, field.column is None)
         sent_before = (before.constant, before.type, before.null, before.column is None)
-        return sent == sent_before and self._comparable(field.column, before.column)
+        return sent == sent_before and self._comparable(field, before.column)
 
-    def _comparable(self, now: str | None, before: str | None) -> bool:
-        if now is None or before is None:
-            return now is before
+    def _comparable(self, field: MappedField, before: str | None) -> bool:
+        if field.column is None or before is None:
+            return field.column is before
         known = self.base.columns.get(before) if self.base else None
         if known is None:
             return False
-        return self.sql.comparable(self.shape.columns[now], known)
+        column = self.shape.columns[field.column]
+        # As text, the integer 42 and the double 42.0 are two values.
+        same = field.type != "string" or column.kind is known.kind
+        return same and self.sql.comparable(column, known)
 
     def _same_types(self) -> bool:
         pairs = ((field, self._base_field(field.name)) for field in self.shape.fields)
@@ -263,9 +302,21 @@ class ChangesStatements:
             return pairs
         for field in self.shape.fields:
             before = self._base_field(field.name)
-            if field.column and before and before.column:
-                pairs.append((self.now.c[field.column], base.c[before.column]))
+            if self.base and field.column and before and before.column:
+                columns = self.shape.columns[field.column], self.base.columns[before.column]
+                here, there = self.now.c[columns[0].name], base.c[columns[1].name]
+                pairs.append(
+                    (self._sent(field, here, columns[0]), self._sent(field, there, columns[1]))
+                )
         return pairs
+
+    def _sent(self, field: MappedField, value: Expression, column: SourceColumn) -> Expression:
+        return self.sql.sent(
+            value,
+            column,
+            as_text=field.type == "string",
+            whole_seconds=self.shape.whole_seconds,
+        )
 
     # --- what is planned -------------------------------------------------------------------
 
@@ -284,7 +335,7 @@ class ChangesStatements:
     def _retry(self) -> Expression:
         if self.pending is None:
             return false()
-        due = and_(self.pending.c["_due"], self.pending.c["_origin"] != "residue")
+        due = and_(self.pending.c["_due"], self.pending.c["_origin"].in_(_PLANNED_BEFORE))
         return cast(func.coalesce(due, false()), Boolean)
 
     def _carried(self) -> Expression:
@@ -293,9 +344,36 @@ class ChangesStatements:
             return false()
         passed = and_(
             self.pending.c["_operation"] == "delete",
-            self.pending.c["_origin"] != "residue",
+            self.pending.c["_origin"].in_(_PLANNED_BEFORE),
         )
         return cast(func.coalesce(passed, false()), Boolean)
+
+    def _fields(self, base: FromClause) -> Expression:
+        """Which fields a person may hold from us once this change was tried.
+
+        NULL for an upsert means those that it sends, and no others.
+        """
+        nothing, sent = cast(null(), String), self.shape.field_set
+        if sent is None:
+            return nothing
+        there = self.now.c["_identity"].is_not(None)
+        if self.pending is None:
+            return case((there, nothing), else_=self._fields_in_base())
+        left_open = self.pending.c["_fields"]
+        return case(
+            (and_(there, or_(left_open.is_(None), left_open == sent)), nothing),
+            (there, with_set(left_open, sent)),
+            (base.c["_identity"].is_not(None), self._fields_in_base()),
+            else_=left_open,
+        )
+
+    def _fields_in_base(self) -> Expression:
+        """Which fields somebody who is in the base may hold from us, with what was left open."""
+        left_open = cast(null(), String) if self.pending is None else self.pending.c["_fields"]
+        if self.base is None:
+            return left_open
+        sent = field_set(self.base.fields)
+        return literal(sent) if self.pending is None else with_set(left_open, sent)
 
     def _person(self, base: FromClause, name: str) -> Expression:
         """Who it is: as the source says now, else as the base said, else as was left open."""
@@ -406,38 +484,40 @@ class ChangesStatements:
         """Remember who left the source, is not planned, and may still be at the destination."""
         sources = []
         if self.previous is not None:
-            sources.append(self._gone(self.previous, changes))
+            sources.append(self._gone_from_base(self.previous, changes))
         if self.pending is not None:
-            sources.append(self._gone(self.pending, changes))
-        gone = union(*sources).subquery("gone") if sources else self._nobody().subquery("gone")
-        # One identity may come from both, then with one row; another e-mail is a former alias.
-        rows = select(
-            literal(self.shape.sync_name),
-            literal(run_id),
-            gone.c["_identity"],
-            func.max(gone.c["_alias"]),
-            func.max(gone.c["_primary_key"]),
-        ).group_by(gone.c["_identity"])
-        names = ["sync_name", "sync_run_id", "identity", "alias", "primary_key"]
-        return insert(residue).from_select(names, rows)
+            sources.append(self._still_open(self.pending, changes))
+        names = ("identity", "alias", "primary_key", "fields")
+        gone = (union_all(*sources) if sources else empty(names)).subquery("gone")
+        key: list[Expression] = [literal(self.shape.sync_name), literal(run_id)]
+        rows = select(*key, *gone.c)
+        return insert(residue).from_select(["sync_name", "sync_run_id", *names], rows)
 
-    def _gone(self, rows: TableClause, changes: TableClause) -> Chosen:
-        there = exists().where(self.now.c["_identity"] == rows.c["_identity"])
-        planned = exists().where(changes.c["_identity"] == rows.c["_identity"])
-        chosen = select(rows.c["_identity"], rows.c["_alias"], rows.c["_primary_key"])
-        chosen = chosen.where(~there, ~planned)
-        if "_origin" in rows.c and self.shape.deletes:
-            # A refused delete that waits is named in failed_records, and stays there.
-            return chosen.where(rows.c["_due"])
-        return chosen
+    def _gone_from_base(self, base: TableClause, changes: TableClause) -> Chosen:
+        if not self.shape.clears_fields:
+            return self._gone(base, changes, cast(null(), String))
+        chosen = self._gone(base, changes, self._fields_in_base())
+        if self.pending is None:
+            return chosen
+        same = self.pending.c["_identity"] == base.c["_identity"]
+        return chosen.select_from(base.outerjoin(self.pending, same))
+
+    def _still_open(self, pending: TableClause, changes: TableClause) -> Chosen:
+        """Who left before the base run: of an identity in both, the base knows better."""
+        chosen = self._gone(pending, changes, pending.c["_fields"])
+        if self.previous is not None:
+            chosen = chosen.where(~_named(self.previous, pending))
+        # A refused delete that waits is named in failed_records, and stays there.
+        return chosen.where(pending.c["_due"]) if self.shape.deletes else chosen
+
+    def _gone(self, rows: TableClause, changes: TableClause, fields: Expression) -> Chosen:
+        names = ("_identity", "_alias", "_primary_key")
+        chosen = select(*(rows.c[name].label(name[1:]) for name in names), fields.label("fields"))
+        return chosen.where(~_named(self.now, rows), ~_named(changes, rows))
 
     def no_outcomes(self) -> Chosen:
         """An empty table of outcomes."""
         return empty(OUTCOME_COLUMNS)
-
-    def _nobody(self) -> Chosen:
-        now = self.now
-        return select(now.c["_identity"], now.c["_alias"], now.c["_primary_key"]).where(false())
 
 
 def _named(rows: FromClause, others: FromClause) -> Any:  # noqa: ANN401 - an EXISTS

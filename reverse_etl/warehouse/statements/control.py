@@ -15,6 +15,7 @@ from sqlalchemy import (
     Update,
     cast,
     delete,
+    false,
     func,
     insert,
     literal,
@@ -32,6 +33,16 @@ if TYPE_CHECKING:
     from sqlalchemy import Table, TableClause
 
     from reverse_etl.warehouse.sql import Chosen, Expression
+
+
+def touch(table: Table) -> tuple[Insert, Update, Delete]:
+    """Return statements that need every right on a table and change none of its rows."""
+    column = next(iter(table.c))
+    return (
+        insert(table).from_select(list(table.c), select(table).where(false())),
+        update(table).where(false()).values({column: column}),
+        delete(table).where(false()),
+    )
 
 
 def know_sync(state: Table, sync_name: str) -> Insert:
@@ -205,13 +216,14 @@ def sample_plan(
         count: At most so many.
 
     Returns:
-        ``_identity``, ``_primary_key`` and the columns.
+        ``_identity``, ``_primary_key``, ``_fields`` and the columns.
     """
     plain = {Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN}
     values = [
         changes.c[name] if kind in plain else cast(changes.c[name], String)
         for name, kind in columns.items()
     ]
-    shown = [changes.c["_identity"], changes.c["_primary_key"], *values]
+    ours = [changes.c[name] for name in ("_identity", "_primary_key", "_fields")]
+    shown = [*ours, *values]
     chosen = select(*shown).where(changes.c["_operation"] == operation)
     return chosen.order_by(changes.c["_seq"]).limit(count)

@@ -60,6 +60,7 @@ FAILED_COLUMNS = (
     "last_failed_at",
     "alias",
     "unidentified",
+    "fields",
 )
 
 
@@ -80,6 +81,7 @@ class SettleStatements:
         fresh: Temporary table of the failed records of this run.
         position: Every change at or below it is settled.
         window: No change above it was sent (the position itself in an orderly end).
+        field_set: Which fields its upserts send, where that must be known.
     """
 
     sync_name: str
@@ -94,6 +96,7 @@ class SettleStatements:
     fresh: TableClause
     position: int
     window: int
+    field_set: str | None = None
 
     def tried(self) -> Subquery:
         """The changes that were tried, each with what became of it."""
@@ -114,11 +117,18 @@ class SettleStatements:
                 ),
                 func.coalesce(outcome["retryable"], doubtful).label("retryable"),
                 func.coalesce(outcome["attempts"], 1).label("attempts"),
+                self._fields().label("fields"),
             )
             .select_from(self.changes.outerjoin(self.outcomes, outcome["seq"] == seq))
             .where(or_(seq <= max(self.position, self.window), settled))
             .subquery("tried")
         )
+
+    def _fields(self) -> Expression:
+        """Which fields the person may hold from us now; the plan knows what was open before."""
+        if self.field_set is None:
+            return cast(null(), String)
+        return func.coalesce(self.changes.c["_fields"], self.field_set)
 
     def count(self) -> Chosen:
         """How many changes were tried, by operation and status."""
@@ -182,6 +192,7 @@ class SettleStatements:
             *self._history(old, finished),
             tried.c["_alias"].label("alias"),
             false().label("unidentified"),
+            tried.c["fields"],
         )
         joined = tried.outerjoin(old, same)
         return chosen.select_from(joined).where(tried.c["status"] == "failed")
@@ -225,6 +236,7 @@ class SettleStatements:
                 *kept,
                 cast(null(), String).label("alias"),
                 literal(True).label("unidentified"),  # noqa: FBT003
+                cast(null(), String).label("fields"),
             )
             .select_from(rows.outerjoin(old, same))
             .where(rows.c["_kind"] == "invalid")

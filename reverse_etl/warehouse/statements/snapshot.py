@@ -33,7 +33,13 @@ from sqlalchemy import (
 from sqlalchemy import column as sql_column
 from sqlalchemy import delete as sql_delete
 
-from reverse_etl.warehouse.tables import IDENTITY_COLUMNS, REFUSED_COLUMNS, empty, exact
+from reverse_etl.warehouse.tables import (
+    IDENTITY_COLUMNS,
+    REFUSED_COLUMNS,
+    clause,
+    empty,
+    exact,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import FromClause, Subquery, TableClause
@@ -52,6 +58,21 @@ def query_source(query: str, names: list[str]) -> Subquery:
     # A bare colon would be a bind parameter; the new lines keep a closing comment a comment.
     escaped = query.replace(":", "\\:")
     return text(f"\n{escaped}\n").columns(*(sql_column(exact(n)) for n in names)).subquery("source")
+
+
+def first_row(shape: Shape, sql: Sql) -> Chosen:
+    """The first row that a snapshot would hold; asks of the query what a run asks."""
+    unused = clause("unused", [], None)
+    return SnapshotStatements(shape, sql, unused, unused, unused).take().limit(1)
+
+
+def no_rows(shape: Shape, sql: Sql) -> Chosen:
+    """No row of the mapped columns, as they would be read from a plan: only their types."""
+    source = query_source(shape.query, list(shape.columns))
+    columns = [(name, shape.columns[name]) for name in shape.plan_columns]
+    return select(
+        *(sql.read(sql.stored(source.c[n], c), c).label(exact(n)) for n, c in columns)
+    ).limit(0)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ SELECT "both".sync_name,
   "both".first_failed_at,
   "both".last_failed_at,
   "both".alias,
-  "both".unidentified
+  "both".unidentified,
+  "both".fields
 FROM (
   SELECT 'vip' AS sync_name,
     tried."_identity" AS identity,
@@ -29,7 +30,8 @@ FROM (
     coalesce("old".first_failed_at, '2030-01-02 03:04:05') AS first_failed_at,
     '2030-01-02 03:04:05' AS last_failed_at,
     tried."_alias" AS alias,
-    false AS unidentified
+    false AS unidentified,
+    tried.fields AS fields
   FROM (
     SELECT reverse_etl.changes_vip_5."_operation" AS "_operation",
       reverse_etl.changes_vip_5."_identity" AS "_identity",
@@ -46,7 +48,8 @@ FROM (
         WHEN (reverse_etl.outcomes_vip_5."seq" IS NULL AND reverse_etl.changes_vip_5."_seq" > 90) THEN 'the run was killed while this change may have been on its way'
         ELSE reverse_etl.outcomes_vip_5."error_reason" END AS error_reason,
       coalesce(reverse_etl.outcomes_vip_5."retryable", reverse_etl.outcomes_vip_5."seq" IS NULL AND reverse_etl.changes_vip_5."_seq" > 90) AS retryable,
-      coalesce(reverse_etl.outcomes_vip_5."attempts", 1) AS attempts
+      coalesce(reverse_etl.outcomes_vip_5."attempts", 1) AS attempts,
+      CAST(NULL AS VARCHAR) AS fields
     FROM reverse_etl.changes_vip_5
     LEFT OUTER JOIN reverse_etl.outcomes_vip_5 ON reverse_etl.outcomes_vip_5."seq" = reverse_etl.changes_vip_5."_seq"
     WHERE reverse_etl.changes_vip_5."_seq" <= 120
@@ -80,7 +83,8 @@ FROM (
       WHEN (known.error_code = reverse_etl.refused_vip_5."_error_code" AND known.error_reason = reverse_etl.refused_vip_5."_error_reason") THEN known.last_failed_at
       ELSE '2030-01-02 03:04:05' END AS last_failed_at,
     CAST(NULL AS VARCHAR) AS alias,
-    true AS unidentified
+    true AS unidentified,
+    CAST(NULL AS VARCHAR) AS fields
   FROM reverse_etl.refused_vip_5
   LEFT OUTER JOIN reverse_etl.failed_records AS known ON known.sync_name = 'vip'
       AND known.identity = reverse_etl.refused_vip_5."_identity"

@@ -29,7 +29,8 @@ FROM (
       WHEN (reverse_etl.outcomes_vip_5."seq" IS NULL AND reverse_etl.changes_vip_5."_seq" > 90) THEN 'the run was killed while this change may have been on its way'
       ELSE reverse_etl.outcomes_vip_5."error_reason" END AS error_reason,
     coalesce(reverse_etl.outcomes_vip_5."retryable", reverse_etl.outcomes_vip_5."seq" IS NULL AND reverse_etl.changes_vip_5."_seq" > 90) AS retryable,
-    coalesce(reverse_etl.outcomes_vip_5."attempts", 1) AS attempts
+    coalesce(reverse_etl.outcomes_vip_5."attempts", 1) AS attempts,
+    CAST(NULL AS VARCHAR) AS fields
   FROM reverse_etl.changes_vip_5
   LEFT OUTER JOIN reverse_etl.outcomes_vip_5 ON reverse_etl.outcomes_vip_5."seq" = reverse_etl.changes_vip_5."_seq"
   WHERE reverse_etl.changes_vip_5."_seq" <= 120

@@ -9,6 +9,7 @@ SELECT reverse_etl.changes_vip_5."_seq",
   reverse_etl.changes_vip_5."_primary_key",
   reverse_etl.changes_vip_5."_retry",
   reverse_etl.changes_vip_5."_carried",
+  reverse_etl.changes_vip_5."_fields",
   reverse_etl.changes_vip_5."email",
   reverse_etl.changes_vip_5."plan",
   reverse_etl.changes_vip_5."score"

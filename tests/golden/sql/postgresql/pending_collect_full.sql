@@ -6,14 +6,16 @@ SELECT unconfirmed."_identity",
   unconfirmed."_primary_key",
   unconfirmed."_operation",
   unconfirmed._origin,
-  unconfirmed._due
+  unconfirmed._due,
+  unconfirmed._fields
 FROM (
   SELECT reverse_etl.changes_vip_4."_identity" AS "_identity",
     reverse_etl.changes_vip_4."_alias" AS "_alias",
     reverse_etl.changes_vip_4."_primary_key" AS "_primary_key",
     reverse_etl.changes_vip_4."_operation" AS "_operation",
     'plan' AS _origin,
-    true AS _due
+    true AS _due,
+    CAST(NULL AS VARCHAR) AS _fields
   FROM reverse_etl.changes_vip_4
   WHERE reverse_etl.changes_vip_4."_seq" > 90
       AND NOT (EXISTS (
@@ -29,14 +31,16 @@ SELECT failures._identity,
   failures._primary_key,
   failures._operation,
   failures._origin,
-  failures._due
+  failures._due,
+  failures._fields
 FROM (
   SELECT reverse_etl.failed_records.identity AS _identity,
     reverse_etl.failed_records.alias AS _alias,
     reverse_etl.failed_records.primary_key AS _primary_key,
     reverse_etl.failed_records.operation AS _operation,
     'failed' AS _origin,
-    CAST(true AS BOOLEAN) AS _due
+    CAST(true AS BOOLEAN) AS _due,
+    reverse_etl.failed_records.fields AS _fields
   FROM reverse_etl.failed_records
   WHERE reverse_etl.failed_records.sync_name = 'vip'
       AND NOT reverse_etl.failed_records.unidentified
@@ -49,7 +53,8 @@ WHERE NOT (EXISTS (
       reverse_etl.changes_vip_4."_primary_key" AS "_primary_key",
       reverse_etl.changes_vip_4."_operation" AS "_operation",
       'plan' AS _origin,
-      true AS _due
+      true AS _due,
+      CAST(NULL AS VARCHAR) AS _fields
     FROM reverse_etl.changes_vip_4
     WHERE reverse_etl.changes_vip_4."_seq" > 90
         AND NOT (EXISTS (
@@ -67,14 +72,16 @@ SELECT residues._identity,
   residues._primary_key,
   residues._operation,
   residues._origin,
-  residues._due
+  residues._due,
+  residues._fields
 FROM (
   SELECT reverse_etl.residue.identity AS _identity,
     reverse_etl.residue.alias AS _alias,
     reverse_etl.residue.primary_key AS _primary_key,
     'delete' AS _operation,
     'residue' AS _origin,
-    true AS _due
+    true AS _due,
+    reverse_etl.residue.fields AS _fields
   FROM reverse_etl.residue
   WHERE reverse_etl.residue.sync_name = 'vip'
       AND reverse_etl.residue.sync_run_id = 4
@@ -87,7 +94,8 @@ WHERE NOT (EXISTS (
       reverse_etl.changes_vip_4."_primary_key" AS "_primary_key",
       reverse_etl.changes_vip_4."_operation" AS "_operation",
       'plan' AS _origin,
-      true AS _due
+      true AS _due,
+      CAST(NULL AS VARCHAR) AS _fields
     FROM reverse_etl.changes_vip_4
     WHERE reverse_etl.changes_vip_4."_seq" > 90
         AND NOT (EXISTS (
@@ -107,7 +115,8 @@ WHERE NOT (EXISTS (
       reverse_etl.failed_records.primary_key AS _primary_key,
       reverse_etl.failed_records.operation AS _operation,
       'failed' AS _origin,
-      CAST(true AS BOOLEAN) AS _due
+      CAST(true AS BOOLEAN) AS _due,
+      reverse_etl.failed_records.fields AS _fields
     FROM reverse_etl.failed_records
     WHERE reverse_etl.failed_records.sync_name = 'vip'
         AND NOT reverse_etl.failed_records.unidentified

@@ -9,6 +9,7 @@ SELECT CAST(row_number() OVER () AS BIGINT) AS _seq,
   planned."_primary_key",
   planned._retry,
   planned._carried,
+  planned._fields,
   planned."email",
   planned."plan",
   planned."score"
@@ -20,6 +21,7 @@ FROM (
     reverse_etl.snapshot_vip_5."_primary_key" AS "_primary_key",
     false AS _retry,
     false AS _carried,
+    CAST(NULL AS VARCHAR) AS _fields,
     reverse_etl.snapshot_vip_5."email" AS "email",
     reverse_etl.snapshot_vip_5."plan" AS "plan",
     reverse_etl.snapshot_vip_5."score" AS "score"

@@ -9,6 +9,7 @@ SELECT CAST(row_number() OVER (ORDER BY planned._phase, planned._operation) AS B
   planned._primary_key,
   planned._retry,
   planned._carried,
+  planned._fields,
   planned."email",
   planned."plan",
   planned."score"
@@ -36,8 +37,9 @@ FROM (
       ELSE CASE
       WHEN (base."_identity" IS NOT NULL) THEN base."_primary_key"
       ELSE pending_vip."_primary_key" END END AS _primary_key,
-    CAST(coalesce(pending_vip."_due" AND pending_vip."_origin" != 'residue', false) AS BOOLEAN) AS _retry,
-    CAST(coalesce(pending_vip."_operation" = 'delete' AND pending_vip."_origin" != 'residue', false) AS BOOLEAN) AS _carried,
+    CAST(coalesce(pending_vip."_due" AND pending_vip."_origin" IN ('plan', 'failed'), false) AS BOOLEAN) AS _retry,
+    CAST(coalesce(pending_vip."_operation" = 'delete' AND pending_vip."_origin" IN ('plan', 'failed'), false) AS BOOLEAN) AS _carried,
+    CAST(NULL AS VARCHAR) AS _fields,
     CASE
       WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL) THEN reverse_etl.snapshot_vip_5."email"
       ELSE base."email" END AS "email",

@@ -9,6 +9,7 @@ SELECT CAST(row_number() OVER (ORDER BY planned._phase, planned._operation) AS B
   planned._primary_key,
   planned._retry,
   planned._carried,
+  planned._fields,
   planned."user id",
   planned."email",
   planned."plan",
@@ -33,6 +34,7 @@ FROM (
       ELSE base."_primary_key" END AS _primary_key,
     false AS _retry,
     false AS _carried,
+    CAST(NULL AS VARCHAR) AS _fields,
     CASE
       WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL) THEN reverse_etl.snapshot_vip_5."user id"
       ELSE base."user id" END AS "user id",

@@ -1,0 +1,26 @@
+-- postgresql: only the text is compared here; the statement is executed on this engine
+-- by tests/conformance and tests/acceptance. Lines are broken for reading.
+
+SELECT found._identity,
+  max(found._alias) AS _alias,
+  max(found._primary_key) AS _primary_key
+FROM (
+  SELECT reverse_etl.sync_log.identity AS _identity,
+    CAST(NULL AS VARCHAR) AS _alias,
+    reverse_etl.sync_log.primary_key AS _primary_key
+  FROM reverse_etl.sync_log
+  JOIN extras_vip ON reverse_etl.sync_log.identity = extras_vip."_handle"
+  WHERE extras_vip."_open" IS NULL
+      AND reverse_etl.sync_log.sync_name = 'vip'
+      AND reverse_etl.sync_log.sync_run_id >= 2
+      AND reverse_etl.sync_log.status = 'succeeded'
+      AND reverse_etl.sync_log.operation IN ('insert', 'update')
+  UNION ALL
+  SELECT reverse_etl.snapshot_vip_3."_identity" AS "_identity",
+    reverse_etl.snapshot_vip_3."_alias" AS "_alias",
+    reverse_etl.snapshot_vip_3."_primary_key" AS "_primary_key"
+  FROM reverse_etl.snapshot_vip_3
+  JOIN extras_vip ON extras_vip."_handle" = reverse_etl.snapshot_vip_3."_identity"
+  WHERE extras_vip."_open" IS NULL
+) AS found
+GROUP BY found._identity;

@@ -1,0 +1,12 @@
+-- postgresql: only the text is compared here; the statement is executed on this engine
+-- by tests/conformance and tests/acceptance. Lines are broken for reading.
+
+SELECT source."email" COLLATE "C" AS "email",
+  source."plan" COLLATE "C" AS "plan",
+  source."score" AS "score"
+FROM ( select customer_id,
+    email,
+    plan,
+    score from customers where plan like '%:vip'
+) AS source
+LIMIT 0;
