@@ -331,7 +331,7 @@ def test_told_to_stop_while_delivering(world: World) -> None:
     """Requests on the wire are settled, waiting batches stay planned, the run is `interrupted`."""
     world.one_by_one()
     world.put_emails("ada", "bob", "cy", "dora")
-    report = world.run(stop=lambda: len(world.sent) >= 4)
+    report = world.run(stop=lambda: len(world.sent) >= 5)
     assert (report.status, report.exit_code) == ("interrupted", 130)
     assert (report.planned, report.succeeded) == (world.changes(insert=4), world.changes(insert=2))
     assert len(world.lines()) == len(world.members()) == 2

@@ -67,7 +67,7 @@ def test_a_row_of_sync_runs(world: World) -> None:
         "inserts_planned": 1,
         "inserts_succeeded": 1,
         "failed_records_open": 1,
-        "requests_sent": 3,
+        "requests_sent": 4,
     }
 
 
