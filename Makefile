@@ -48,10 +48,13 @@ demo: $(RUN_STAMP)
 example-audience example-profiles: example-%: $(RUN_STAMP)
 	@$(BIN)/python examples/run.py $*
 
-# pytest runs last, so that its summary is the last line.
+# pytest runs last, so that its summary is the last line. One process for each core, each with a
+# PostgreSQL of its own; `make test PYTEST_PROCESSES=0` runs everything in one.
+PYTEST_PROCESSES ?= auto
+
 .PHONY: test
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PYTEST_PROCESSES) --dist worksteal
 
 .PHONY: lint
 lint: $(DEV_STAMP)

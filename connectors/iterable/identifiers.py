@@ -57,6 +57,9 @@ _PLAIN_USER_ID = r"^[!#-\[\]-~](?:[ !#-\[\]-~]*[!#-\[\]-~])?$"
 
 _USER_ID = re.compile(USER_ID.pattern)
 
+_SHOWN_MAX = 80
+"""Characters of a value that nothing limits, in a message."""
+
 
 def fault_of_email(value: str) -> str | None:
     """Return why the text is no e-mail address, or None when it may be sent."""
@@ -218,6 +221,38 @@ def _add_aliases(people: People, user_ids: pa.Array, emails: pa.Array) -> None:
             people.aliases[offset] = None
         elif alias is not None:
             people.heads[offset] = b"%b,%b" % (orjson.dumps({"email": alias})[:-1], head[1:])
+
+
+def left_out(
+    identities: pa.Array, aliases: pa.Array | None, given: Mapping[str, pa.Array]
+) -> dict[int, str]:
+    """Return why the other identifier of a person is not sent: one that SQL dropped already.
+
+    Args:
+        identities: Text with the prefix.
+        aliases: As for :func:`read_mixed_people`.
+        given: Identifier name to what the rows hold under it, text or not.
+
+    Returns:
+        Offset to the reason. An empty identifier is worth no word, and a valid one neither: it
+        goes with somebody else.
+    """
+    is_user = pc.starts_with(identities, "userId:")
+    unused = {"userId": pc.invert(is_user)}
+    if aliases is not None:
+        unused["email"] = pc.and_(is_user, aliases.is_null())
+    reasons: dict[int, str] = {}
+    for name, values in given.items():
+        is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+        if name not in unused or not is_text:
+            continue
+        filled = pc.not_equal(pc.utf8_trim_whitespace(values), "").fill_null(fill_value=False)
+        for offset in _offsets(pc.and_(unused[name], filled)):
+            value = values[offset].as_py()
+            reason = _FAULT_OF[name](value.strip().lower() if name == "email" else value)
+            if reason:
+                reasons[offset] = f"{name} {value[:_SHOWN_MAX]!r} was left out: {reason}"
+    return reasons
 
 
 def _quoted(name: str, values: pa.Array) -> list[bytes]:

@@ -11,7 +11,13 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from connectors.iterable import records
-from connectors.iterable.identifiers import BY_NAME, People, read_mixed_people, read_people
+from connectors.iterable.identifiers import (
+    BY_NAME,
+    People,
+    left_out,
+    read_mixed_people,
+    read_people,
+)
 from connectors.iterable.limits import limits_of
 from connectors.iterable.sending import Call, send
 from connectors.iterable.settings import (
@@ -107,8 +113,22 @@ class PeopleObject(DestinationObject):
         identities = changes.column("_identity")
         if not self.prefixed:
             return read_people(identities, self.identifiers[0].name)
-        with_alias = self.sends_alias and operation is not Operation.DELETE
-        return read_mixed_people(identities, changes.column("_alias") if with_alias else None)
+        if operation is Operation.DELETE:
+            return read_mixed_people(identities, None)
+        aliases = changes.column("_alias") if self.sends_alias else None
+        people = read_mixed_people(identities, aliases)
+        for offset, reason in left_out(identities, aliases, self._given(changes)).items():
+            people.remarks.setdefault(offset, reason)
+        return people
+
+    def _given(self, changes: pa.RecordBatch) -> dict[str, pa.Array]:
+        """Return the identifiers as the rows hold them, before SQL normalised them."""
+        held = {name.casefold(): name for name in changes.schema.names}
+        return {
+            name: changes.column(held[column.casefold()])
+            for name, column in self.mapping.identifiers.items()
+            if column.casefold() in held
+        }
 
     @property
     def _identifier(self) -> str | None:

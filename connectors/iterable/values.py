@@ -479,7 +479,7 @@ def _to_date(value: Any) -> str:  # noqa: ANN401 - a JSON value
     """Return a date or timestamp in Iterable's form, from one or from ISO 8601 text."""
     if not isinstance(value, str):
         raise ValueError(f"is not a date: {_shown(value)}")  # noqa: TRY004 - one error for every value that cannot be sent
-    text = value.strip().replace(" +", "+")
+    text = value.strip().replace(" +", "+").replace(" -", "-")
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:

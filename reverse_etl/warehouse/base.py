@@ -21,7 +21,7 @@ from reverse_etl.warehouse.query import single_statement
 from reverse_etl.warehouse.shape import Base, Kind, SourceColumn, State, read_mapping
 from reverse_etl.warehouse.statements import control
 from reverse_etl.warehouse.statements.audit import read_people
-from reverse_etl.warehouse.statements.changes import plan_range
+from reverse_etl.warehouse.statements.changes import count_rows, plan_range
 from reverse_etl.warehouse.statements.snapshot import first_row, no_rows
 from reverse_etl.warehouse.tables import (
     SCHEMA_VERSION,
@@ -284,7 +284,8 @@ class Warehouse(ABC):
             field.with_metadata({"kind": word} if word else {})
             for field, word in zip(table.schema, words, strict=True)
         ]
-        return table.cast(pa.schema(fields))
+        # Not a cast: Arrow has none for a list of nothing but NULLs.
+        return pa.Table.from_arrays(table.columns, schema=pa.schema(fields))
 
     # --- our own tables --------------------------------------------------------------------
 
@@ -481,11 +482,12 @@ class Transaction:
         Raises:
             SourceError: The query fails.
         """
-        try:
-            found = self.rows(first_row(shape, self.warehouse.sql))
-        except SQLAlchemyError as error:
-            raise self.warehouse.explained(error, source="query") from None
-        return bool(found)
+        # Into a table as a run does it: not every driver can hand over every type.
+        row = clause(f"first_row_{shape.sync_name}", [], None)
+        self.create_from_query(row, first_row(shape, self.warehouse.sql), temporary=True)
+        found = int(self.scalar(count_rows(row)))
+        self.drop(row)
+        return found > 0
 
     def state(self, sync_name: str) -> State:
         """Read what is known of a sync; all None when it never ran."""

@@ -189,6 +189,19 @@ def test_a_query_that_fails(world: Any, query: str, why: str) -> None:
     assert why in look(world).failed("query")
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["cast('2026-01-02 03:04:05+01' as timestamptz)", "interval '1 day'", "time '01:02:03'"],
+)
+def test_types_that_a_driver_cannot_hand_over_are_no_failure(world: Any, value: str) -> None:
+    world.put_emails("ada")
+    world.sync["source"]["query"] = f"select id, email, {value} as odd from people"  # noqa: S608 - ours
+    world.sync["fields"] = {"odd": "odd"}
+
+    assert look(world).verdict("query") == "ok"
+    assert world.run().status == "succeeded"
+
+
 def test_a_query_without_rows_is_worth_a_warning(world: Any) -> None:
     found = look(world)
 

@@ -241,13 +241,25 @@ def test_a_valid_identifier_goes_without_the_invalid_one_and_the_log_says_so(
         {"user_id": "u1", "email": "two..dots@x.com"},
         {"user_id": " bad ", "email": "bob@x.com"},
         {"user_id": "u3", "email": "cy@x.com"},
+        {"user_id": "u4", "email": "none"},
+        {"user_id": "u5", "email": " "},
     )
     assert hybrid.run().status == "succeeded"
-    sent = [(each.get("userId"), each.get("email")) for each in hybrid.subscribed()]
-    assert set(sent) == {("u1", None), (None, "bob@x.com"), ("u3", "cy@x.com")}
-    (remark,) = [line for line in hybrid.log() if line["error_code"] == "alias_left_out"]
-    assert (remark["identity"], remark["status"]) == ("userId:u1", "succeeded")
-    assert "'two..dots@x.com' was left out" in remark["error_reason"]
+    sent = {(each.get("userId"), each.get("email")) for each in hybrid.subscribed()}
+    assert sent == {
+        ("u1", None),
+        (None, "bob@x.com"),
+        ("u3", "cy@x.com"),
+        ("u4", None),
+        ("u5", None),
+    }
+    remarks = [line for line in hybrid.log() if line["error_code"] == "alias_left_out"]
+    assert {line["status"] for line in remarks} == {"succeeded"}
+    texts = {line["identity"]: line["error_reason"] for line in remarks}
+    assert texts.keys() == {"userId:u1", "email:bob@x.com", "userId:u4"}
+    assert "email 'two..dots@x.com' was left out" in texts["userId:u1"]
+    assert "userId ' bad ' was left out" in texts["email:bob@x.com"]
+    assert "email 'none' was left out" in texts["userId:u4"]
 
 
 # --- outcomes --------------------------------------------------------------------------------

@@ -633,6 +633,20 @@ def test_an_answer_that_cannot_be_read_is_no_answer(rig: Rig, answer: bytes) -> 
     assert no_answer(rig.ask(says(answer, close=True))).maybe_applied
 
 
+@pytest.mark.parametrize("cut", [0, 10, None], ids=["together", "in the second", "apart"])
+def test_gzip_of_several_members_is_unpacked_whole(rig: Rig, cut: int | None) -> None:
+    """Else a list of members would end early, and nobody would know."""
+    first, second = gzip.compress(b"ada@x.com\n" * 1_000), gzip.compress(b"bob@x.com\n")
+    end = len(first) + (cut or 0)
+    pieces = [first + second] if cut == 0 else [(first + second)[:end], (first + second)[end:]]
+    head = CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+
+    answer = rig.ask(says(head, *map(chunk, pieces), chunk(b"")))
+
+    assert isinstance(answer, Response)
+    assert answer.body == b"ada@x.com\n" * 1_000 + b"bob@x.com\n"
+
+
 def test_gzip_that_breaks_off_is_no_answer(rig: Rig) -> None:
     packed = gzip.compress(bytes(range(256)) * 20)[:-12]
 

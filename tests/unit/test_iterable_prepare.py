@@ -140,6 +140,30 @@ def test_hybrid_sends_both_and_leaves_out_an_invalid_alias() -> None:
     assert "a..b@example.com" in (remark.reason or "")
 
 
+def test_hybrid_tells_of_an_identifier_that_sql_has_left_out() -> None:
+    batch = changes(
+        ["userId:1", "email:b@example.com", "userId:3", "userId:4", "email:e@example.com"],
+        [None, None, None, "d@example.com", None],
+        EMAIL=pa.array([" None", "b@example.com", "Taken@example.com", "D@example.com", "e"]),
+        userId=pa.array(["1", "x" * 53, "3", "4", " "]),
+    )
+    prepared = an_object("hybrid").prepare(Operation.INSERT, batch)
+    reasons = {offset: each.reason or "" for offset, each in prepared.outcomes.items()}
+    # The third one's address is good: it goes with somebody else.
+    assert reasons.keys() == {0, 1}
+    assert reasons[0].startswith("email ' None' was left out: ")
+    assert reasons[1].startswith(f"userId '{'x' * 53}' was left out: ")
+    assert {each.status for each in prepared.outcomes.values()} == {"succeeded"}
+    assert an_object("hybrid").prepare(Operation.DELETE, batch).outcomes == {}
+    alone = an_object("hybrid", hybrid_send="identity").prepare(Operation.INSERT, batch)
+    assert list(alone.outcomes) == [1]  # no address is ever sent beside a user id
+
+
+def test_user_ids_that_are_numbers_are_none_to_be_left_out() -> None:
+    batch = changes(["email:a@example.com"], [None], userId=pa.array([None], pa.int64()))
+    assert an_object("hybrid").prepare(Operation.INSERT, batch).outcomes == {}
+
+
 def test_a_delete_carries_the_identity_alone() -> None:
     field = MappedField("plan", "plan")
     batch = changes(["userId:1"], ["a@example.com"], plan=pa.array(["gold"]))

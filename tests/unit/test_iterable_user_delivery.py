@@ -412,6 +412,27 @@ def test_values_that_look_alike_are_not_blamed_when_they_are_taken() -> None:
     assert len(requests) == 2
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ["2020-13-40", "2020-02-30", "2021-00-01"],
+        ["2020-1-5", "2020-2-3"],
+        ["2020-01-01 25:00:00", "2020-01-01 24:61:00", "2020-01-02"],
+        ["2020-01-01T00:00:00.5Z", "2020-01-01T00:00:00.7Z"],
+    ],
+)
+def test_a_good_date_is_not_blamed_for_several_bad_ones_of_its_form(bad: list[str]) -> None:
+    days = range(1, 29)
+    good = [
+        *(f"2020-01-{day:02}" for day in days if f"2020-01-{day:02}" not in bad),
+        *(f"2020-01-{day:02} 10:00:00" for day in days),
+        *(f"2020-01-{day:02}T10:00:00.123Z" for day in days),
+    ]
+    values = pa.array([*bad, *good])
+    delivered, _ = isolate(values, lambda value: value not in bad, "date")
+    assert refused(delivered) == list(range(len(bad)))
+
+
 def test_several_wrong_values_of_different_forms_are_all_found() -> None:
     bad = ["a1", "b22", "3c", "n/a", "x-y 7", "true"]
     values = pa.array([DATE] * 200 + bad + [DATE] * 200)

@@ -120,7 +120,7 @@ def envelope(response: httpx.Response) -> tuple[int, str, str]:
 # --- keys ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("headers", [{}, {"Api-Key": "wrong"}, {"api_key": KEY}])
+@pytest.mark.parametrize("headers", [{}, {"Api-Key": "wrong"}, {"api_key": "wrong"}])
 def test_a_bad_key_gets_the_recorded_401(email: Client, headers: dict[str, str]) -> None:
     response = get(f"{email.sandbox.url}/api/lists", headers)
     assert response.status_code == 401
@@ -129,6 +129,14 @@ def test_a_bad_key_gets_the_recorded_401(email: Client, headers: dict[str, str])
         "code": "BadApiKey",
         "params": {"ip": "127.0.0.1", "endpoint": "/api/lists"},
     }
+
+
+def test_a_key_is_taken_where_tools_in_the_wild_put_it(email: Client) -> None:
+    lists = f"{email.sandbox.url}/api/lists"
+    assert get(lists, {"api_key": KEY}).status_code == 200
+    assert get(f"{lists}?api_key={KEY}", {}).status_code == 200
+    assert get(f"{lists}?api_key=wrong", {}).status_code == 401
+    assert get(f"{lists}?api_key={KEY}", {"Api-Key": "wrong"}).status_code == 401
 
 
 # --- lists ---------------------------------------------------------------------------------
@@ -210,6 +218,28 @@ def test_preview_is_a_repeatable_sample() -> None:
     assert samples[0] == samples[1] != samples[2]
     assert len(set(samples[0])) == 5
     assert set(samples[0]) <= set(people)
+
+
+@pytest.mark.parametrize("call", ["getUsers", "previewUsers"])
+def test_a_number_with_too_many_digits_is_no_list(email: Client, call: str) -> None:
+    response = email.http.get(f"/api/lists/{call}?listId={'9' * 5000}")
+    assert (response.status_code, response.json()["msg"]) == (400, "Invalid email list id")
+
+
+def test_a_preview_of_too_many_digits_is_refused(email: Client) -> None:
+    query = f"listId={email.list_id}&size={'9' * 5000}"
+    response = email.http.get(f"/api/lists/previewUsers?{query}")
+    assert (response.status_code, response.json()["msg"]) == (400, "Invalid size")
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "PATCH"])
+def test_a_method_that_the_api_lacks_gets_the_404_page(email: Client, method: str) -> None:
+    response = email.http.request(method, "/api/lists")
+    assert response.status_code == 404
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert bool(response.content) is (method != "HEAD")
+    # The connection is fit for the next request.
+    assert email.http.get("/api/lists").status_code == 200
 
 
 def test_preview_size_must_be_a_number(email: Client) -> None:

@@ -105,7 +105,7 @@ class Api:
         Raises:
             ApiError: The call is not admitted.
         """
-        if call.header("Api-Key") != self._settings.api_key:
+        if _key(call) != self._settings.api_key:
             where = {"ip": "127.0.0.1", "endpoint": call.path}
             raise ApiError(envelope(401, "BadApiKey", "Invalid API key", where))
         broken = self.limits.exceeded(call.endpoint)
@@ -115,3 +115,12 @@ class Api:
         if len(call.body) > self._settings.max_body_bytes:
             msg = f"Request body is larger than {self._settings.max_body_bytes} bytes"
             raise ApiError(envelope(413, "BatchTooLarge", msg))
+
+
+def _key(call: Call) -> str | None:
+    """Return the key of a call.
+
+    ``Api-Key`` is documented; tools in the wild also send the header ``api_key`` (tap-iterable,
+    RudderStack) and older ones the query parameter of that name.
+    """
+    return call.header("Api-Key") or call.header("api_key") or call.query.get("api_key")

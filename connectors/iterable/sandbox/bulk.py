@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from .fields import FieldLimitError, MismatchError
+from .fields import FieldLimitError, MismatchError, NestingError
 from .people import Bare, Person
 from .state import FAILURE_KEYS, BulkResult
 from .wire import ApiError, BodyReader, Reply, Shape, envelope, json_reply
@@ -138,12 +138,15 @@ def refused_fields(project_id: int) -> Iterator[None]:
 
     Raises:
         ApiError: 400 RequestFieldsTypesMismatched (text and shape recorded in 2021) or 400
-            UniqueFieldsLimitExceeded (``params`` as in block/iterable-go, the text is chosen).
+            UniqueFieldsLimitExceeded (``params`` as in block/iterable-go, the text is chosen), or
+            400 BadJsonBody for values that are nested too deeply (chosen).
     """
     try:
         yield
     except MismatchError as error:
         raise ApiError(_mismatched(error, project_id)) from None
+    except NestingError as error:
+        raise ApiError(envelope(400, "BadJsonBody", f"The value is {error}")) from None
     except FieldLimitError as error:
         params = {
             "limit": error.limit,

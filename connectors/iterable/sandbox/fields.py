@@ -37,6 +37,8 @@ MANAGED: Mapping[str, FieldType] = {
 
 IDENTIFIERS = frozenset({"email", "userId"})
 
+MAX_DEPTH = 100  # chosen; the JSON writer gives up at 254
+
 # Forms that integrators found accepted; a fraction of a second needs the T.
 _DATE = re.compile(
     r"(\d{4}-\d\d-\d\d)"
@@ -117,6 +119,14 @@ class FieldLimitError(Exception):
         super().__init__(f"{requested_total} of {limit}")
 
 
+class NestingError(Exception):
+    """A request is refused because a value is nested deeper than can be kept."""
+
+    def __init__(self, field: str) -> None:
+        """Name the field."""
+        super().__init__(f"nested deeper than {MAX_DEPTH} levels: {field}")
+
+
 class FieldRegistry:
     """The fields of one project. Not thread-safe: the state's lock guards it.
 
@@ -186,11 +196,17 @@ class Draft:
         self._new: dict[str, FieldType] = {}  # of the person that is being read
 
     def read(self, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the fields of one person as they are stored, None when a value does not fit."""
+        """Return the fields of one person as they are stored, None when a value does not fit.
+
+        Raises:
+            NestingError: A value is nested too deeply.
+        """
         types, changed, fits = self._registry.types, None, True
         for key, value in fields.items():
             if types.get(key) in _PLAIN.get(type(value), _NO_TYPES) or key in IDENTIFIERS:
                 continue
+            if _is_deep(value):
+                raise NestingError(key)
             stored = self._admit(key, value)
             if stored is value:
                 continue
@@ -255,6 +271,17 @@ class Draft:
         if any(each is _MISFIT for each in members.values()):
             return _MISFIT
         return {key: each for key, each in members.items() if each is not _DROPPED}
+
+
+def _is_deep(value: object) -> bool:
+    """Whether objects and arrays are nested too deeply; a loop, as a recursion would fail there."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        nested = [each for each in level if isinstance(each, (dict, list))]
+        if not nested:
+            return False
+        level = [e for each in nested for e in (each.values() if type(each) is dict else each)]
+    return True
 
 
 def _is_place(value: object) -> bool:

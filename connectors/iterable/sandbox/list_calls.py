@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PREVIEW_DEFAULT = 1000
 PREVIEW_MAX = 5000
+MAX_DIGITS = 19
 
 
 class ListCalls:
@@ -103,10 +104,10 @@ class ListCalls:
     def preview_users(self, call: Call) -> Reply:
         """Return a random sample of members."""
         target = self._queried(call)
-        size = call.query.get("size", str(PREVIEW_DEFAULT))
-        if not size.isdecimal():
+        size = _number(call.query.get("size", str(PREVIEW_DEFAULT)))
+        if size is None:
             raise ApiError(envelope(400, "BadParams", "Invalid size"))
-        return self._lines(call, self._state.sample(target, min(int(size), PREVIEW_MAX)))
+        return self._lines(call, self._state.sample(target, min(size, PREVIEW_MAX)))
 
     def size(self, call: Call) -> Reply:
         """Return the number of members as text."""
@@ -126,7 +127,8 @@ class ListCalls:
         return self._read(call.query["listId"])
 
     def _read(self, list_id: str) -> MailingList:
-        found = self._state.lists.get(int(list_id)) if list_id.isdecimal() else None
+        number = _number(list_id)
+        found = None if number is None else self._state.lists.get(number)
         if found is None:
             raise ApiError(envelope(400, "BadParams", "Invalid email list id"))
         return found
@@ -136,6 +138,11 @@ class ListCalls:
         name = self._state.shown_name
         text = "".join(f"{name(each, prefer_user_id=prefer)}\n" for each in members)
         return Reply(200, text.encode(), TEXT, chunked=chunked)
+
+
+def _number(text: str) -> int | None:
+    """Return a number of the query; None when it is none, or more than 64 bits hold."""
+    return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else None
 
 
 def _details(each: MailingList) -> dict[str, object]:

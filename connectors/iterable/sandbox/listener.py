@@ -135,7 +135,7 @@ class Connection(BaseHTTPRequestHandler):
         else:
             self._travel(*self.service.handle(call), started)
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the base's naming
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = do_GET  # noqa: N815 - the base's naming
 
     def _read_body(self) -> bytes | None:
         """Return the body, or None after refusing a request whose body cannot be read whole."""
@@ -196,6 +196,8 @@ class Connection(BaseHTTPRequestHandler):
 
     def _render(self, reply: Reply, started: float) -> bytes:
         head = self._head(reply, started)
+        if self.command == "HEAD":  # a body would be taken for the next answer
+            return head
         return head + (
             b"".join(_chunks(reply.body)) + b"0\r\n\r\n" if reply.chunked else reply.body
         )

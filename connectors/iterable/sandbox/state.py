@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .fields import FieldLimitError, FieldRegistry, MismatchError
+from .fields import FieldLimitError, FieldRegistry, MismatchError, NestingError
 from .journal import Journal
 from .people import Bare, People, Person, Profile, Refusal, refusal_of
 from .visibility import Recent
@@ -297,7 +297,7 @@ class State:
         try:
             with self.lock:
                 return self.people.profile(self.update_one(person))
-        except (Refusal, MismatchError, FieldLimitError) as error:
+        except (Refusal, MismatchError, FieldLimitError, NestingError) as error:
             message = f"no profile {person}: {error}"
             raise ValueError(message) from error
 
@@ -533,7 +533,7 @@ class State:
         found = self.people.upsert(person, strictly=strictly)
         wanted = (person.fields or {}).get(self.list_field)
         if wanted is not None:
-            self._set_lists(found, {wanted} if isinstance(wanted, int) else set(wanted))
+            self._set_lists(found, _numbers(wanted))
         return found
 
     def _set_lists(self, profile_id: int, wanted: set[int]) -> None:
@@ -579,6 +579,13 @@ class State:
     def _stamp(self) -> None:
         """Take the time of what is about to be written."""
         self.people.stamp(int(self._settings.clock()))
+
+
+def _numbers(value: object) -> set[int]:
+    """Return the numbers in a value that may be one, or an array of them at any depth."""
+    if isinstance(value, list):
+        return {number for each in value for number in _numbers(each)}
+    return {value} if isinstance(value, int) else set()
 
 
 def _refuse(person: Person, refuse: Mapping[str, str]) -> None:

@@ -245,16 +245,13 @@ class UserCalls:
         return self._user(call, self._state.shown(email=email), json_reply({}))
 
     def get_by_user_id(self, call: Call) -> Reply:
-        """Return a profile; the refusal of an unknown userId is recorded in 2017 as text.
+        """Return a profile; an unknown userId is refused with a text (recorded 2017).
 
-        Today's code is the one that block/iterable-go expects.
+        block/iterable-go expects the code ``error.users.noUserWithIdExists``, which no recording
+        shows: what was recorded goes before what was told.
         """
-        user_id, text = self._asked(call, "userId"), "No user with that id exists!"
-        unknown = (
-            Reply(400, text.encode(), TEXT)
-            if call.shape == "old"
-            else envelope(400, "error.users.noUserWithIdExists", text)
-        )
+        user_id = self._asked(call, "userId")
+        unknown = Reply(400, b"No user with that id exists!", TEXT)
         return self._user(call, self._state.shown(user_id=user_id), unknown)
 
     # --- leaving ---------------------------------------------------------------------------
