@@ -320,7 +320,7 @@ class Auditor:
             retry=True,
             full=True,
         ).collect()
-        left_open = clause(f"left_open_{self.sync.name}", PENDING_COLUMNS, None)
+        left_open = clause(_temporary_name("left_open", self.sync.name), PENDING_COLUMNS, None)
         # Where nobody is removed, who left the source stays by design.
         chosen = found if self.deletes else statements.without_residue(found)
         tx.create(left_open, chosen, temporary=True)
@@ -373,7 +373,15 @@ def _uploaded(tx: Transaction, sync_name: str, people: Sequence[Any]) -> TableCl
 
 
 def _wrong_table(sync_name: str) -> TableClause:
-    return clause(f"audited_{sync_name}", AUDITED_COLUMNS, None)
+    return clause(_temporary_name("wrong", sync_name), AUDITED_COLUMNS, None)
+
+
+def _temporary_name(word: str, sync_name: str) -> str:
+    """Return a name that no table of the user's has: engines look for temporary tables first.
+
+    In a repair these tables are there already when the query of the source is evaluated.
+    """
+    return f"_audit_{word}_{sync_name}"
 
 
 # --- the members of a list -----------------------------------------------------------------
@@ -410,7 +418,7 @@ class _Members:
         sync = self.auditor.sync.name
 
         def temporary(word: str, columns: Any) -> TableClause:  # noqa: ANN401 - Columns
-            return clause(f"{word}_{sync}", columns, None)
+            return clause(_temporary_name(word, sync), columns, None)
 
         self.wrong = _wrong_table(sync)
         self.statements = MemberStatements(
@@ -439,7 +447,7 @@ class _Members:
             self.tx.create(table, chosen(), temporary=True)
             self.tx.finish(table)
         since = int(self.tx.scalar(self._since()) or 0)
-        older = self._older_snapshots(since)
+        older = self._older_runs(since)
         log = self.tx.warehouse.tables.log
         self.tx.create(made.claims, made.find_claims(log, since, older), temporary=True)
         halves = self._count_people()
@@ -478,14 +486,16 @@ class _Members:
         runs = self.tx.warehouse.tables.runs
         return statements.last_full_run(runs, self.auditor.sync.name)
 
-    def _older_snapshots(self, since: int) -> list[TableClause]:
-        """Return the snapshots of committed runs before the base that speak of this list."""
-        name = self.auditor.sync.name
-        committed = self.tx.runs_with_tables("outcomes", name)
-        kept = set(self.tx.runs_with_tables("snapshot", name))
-        older = [run for run in committed if since <= run < self.base.run_id and run in kept]
+    def _older_runs(self, since: int) -> list[RunTables]:
+        """Return the runs before the base that speak of this list, and ended in order."""
+        name, runs = self.auditor.sync.name, self.tx.warehouse.tables.runs
+        ended = {row[0] for row in self.tx.rows(statements.ended_in_order(runs, name))}
+        kept = ended.intersection(
+            self.tx.runs_with_tables("outcomes", name), self.tx.runs_with_tables("changes", name)
+        )
+        older = [run for run in sorted(kept) if since <= run < self.base.run_id]
         schema = self.tx.warehouse.schema
-        return [RunTables(name, run, schema, (), ()).snapshot for run in older]
+        return [RunTables(name, run, schema, (), ()) for run in older]
 
     def _count_people(self) -> Mapping[str, int]:
         """Count the base; return how many people were found by one identifier alone."""
@@ -541,8 +551,8 @@ class _Members:
             return
         full = f" since the full run {since}" if since else ""
         self.report.notes.append(
-            f"whom this sync once added is known from what is left of sync_log and {older} older "
-            f"snapshots{full}; anybody else counts as added by others"
+            f"whom this sync once added is known from what is left of sync_log and the plans of "
+            f"{older} older runs{full}; anybody else counts as added by others"
         )
 
     def _sample(self) -> None:

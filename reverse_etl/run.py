@@ -211,7 +211,9 @@ class Run:
                     error_reason="the run was killed; the next run sends the rest",
                 ),
                 retain_logs=self.sync.observability.retain_sync_logs,
-                deletes=self.destination.deletes and self.sync.mode == "mirror",
+                # Whatever the mode is today: a refused delete is dropped only by a planning, which
+                # keeps the person as residue.
+                deletes=True,
                 field_set=field_set(base.fields) if self.destination.clears_fields else None,
             )
 

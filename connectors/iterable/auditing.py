@@ -206,12 +206,12 @@ def _shown(value: object) -> str:
 def _same(ours: object, theirs: object) -> bool:
     """Whether Iterable would show ``theirs`` after it was sent ``ours``."""
     ours, theirs = _without_nulls(ours), _without_nulls(theirs)
-    if ours == theirs and isinstance(ours, bool) == isinstance(theirs, bool):
-        return True
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return ours.keys() == theirs.keys() and all(_same(ours[k], theirs[k]) for k in ours)
     if isinstance(ours, list) and isinstance(theirs, list):
         return len(ours) == len(theirs) and all(map(_same, ours, theirs))
+    if ours == theirs and isinstance(ours, bool) == isinstance(theirs, bool):  # 1 == True
+        return True
     if isinstance(ours, str) and isinstance(theirs, str):
         moment = _moment(ours)
         return moment is not None and moment == _moment(theirs)

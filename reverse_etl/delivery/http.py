@@ -365,10 +365,13 @@ def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
         for packed in pieces:
             rest = packed
             while True:
+                if inflate.eof and rest:
+                    # A body may be several members, one after the other (RFC 1952, 2.2).
+                    inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
                 # In portions: a small piece may hold a thousand times its size.
                 out = inflate.decompress(rest, _PIECE)
                 yield out
-                rest = inflate.unconsumed_tail
+                rest = inflate.unconsumed_tail or inflate.unused_data
                 if not rest and len(out) < _PIECE:
                     break
     except zlib.error as error:

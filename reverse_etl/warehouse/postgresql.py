@@ -34,8 +34,9 @@ _RAISED = "P0"
 
 # Of any language the server's messages may be in.
 _QUOTATION_MARK = re.compile(r"[\"'\u201c-\u201e\u00ab\u00bb\u2039\u203a\u300c\u300e]")
-# Digits that a numeric may have before its point. Source: PostgreSQL manual, "Numeric Types".
-_LONGEST_NUMBER = 131_072
+# Digits that a numeric may have after its point; before it there may be more. Source: PostgreSQL
+# manual, "Numeric Types".
+_LONGEST_NUMBER = 16_383
 # An escape, or what may be an exponent.
 _UNSAFE_JSON = r"\\u|[eE][-+0-9]"
 
@@ -88,6 +89,12 @@ class PostgreSQLSql(Sql):
         if column.kind is Kind.OTHER:
             return sa.cast(expression, sa.Text)
         return expression
+
+    def comparable(self, now: SourceColumn, before: SourceColumn) -> bool:
+        """Compare char(n) with its own type only: to others the spaces at its end are nothing."""
+        padded = any(each.type_name.startswith("character(") for each in (now, before))
+        same = super().comparable(now, before)
+        return same and (not padded or now.type_name == before.type_name)
 
     def plain_json(self, expression: Expression) -> Expression:
         """Compare as jsonb, which knows no white space and no order of keys.

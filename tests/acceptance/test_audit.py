@@ -172,6 +172,20 @@ def test_members_whom_others_added_are_counted_and_never_touched(world: World) -
     assert world.members() == {"ada@x.com", "eve@x.com", "mallory@x.com"}
 
 
+def test_a_repair_reads_the_source_and_no_table_of_its_own(world: World) -> None:
+    """Engines look for temporary tables first, so none may have a name that a source could have."""
+    world.sql("CREATE TABLE members_vip (email TEXT)")
+    world.sql("INSERT INTO members_vip VALUES ('ada@x.com'), ('bob@x.com')")
+    query = "select email from members_vip"
+    world.sync["source"] |= {"query": query, "primary_key": "email"}
+    world.sync["fields"] = {}
+    world.sandbox.seed_list(LIST, ["eve@x.com"])
+    world.run()
+    take_off(world, email("bob"))
+    assert world.run(repair=True).planned == world.changes(update=1)
+    assert world.members() == {"ada@x.com", "bob@x.com", "eve@x.com"}
+
+
 @duckdb_only
 def test_somebody_of_ours_who_was_removed_and_whom_only_an_old_list_knew(world: World) -> None:
     """After a full run, which may have gone to another list, older lines of the log are mute."""
@@ -184,6 +198,19 @@ def test_somebody_of_ours_who_was_removed_and_whom_only_an_old_list_knew(world: 
     found = look(world)
     assert counts(found) == {"in_step": 1, "extra_others": 1}
     assert any("since the full run 3" in note for note in found.notes)
+
+
+def test_somebody_whom_we_failed_to_add_is_nobody_of_ours(world: World) -> None:
+    world.put_emails("ada", "eve")
+    world.faults = [Fault("refuse", identifiers=("eve@x.com",), times=1)]
+    world.run()
+    world.put_emails("ada")
+    world.run()
+    world.checks_members = False  # it would take eve for ours
+    put_on(world, email("eve"))
+    assert counts(look(world)) == {"in_step": 1, "extra_others": 1}
+    world.run(repair=True)
+    assert world.members() == {"ada@x.com", "eve@x.com"}
 
 
 def test_another_spelling_at_the_destination_is_the_same_person(world: World) -> None:
@@ -336,7 +363,7 @@ def test_a_repair_that_is_killed_leaves_nothing(world: World) -> None:
     assert world.members() == {"ada@x.com", "bob@x.com"}
 
 
-@pytest.mark.parametrize("moment", ["left_open_vip", "audited_vip", "committed_run_id"])
+@pytest.mark.parametrize("moment", ["left_open_vip", "_audit_wrong_vip", "committed_run_id"])
 def test_a_repair_that_is_killed_at_a_statement_can_be_done_again(
     world: World, moment: str
 ) -> None:

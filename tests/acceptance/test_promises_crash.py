@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from connectors.iterable.sandbox import Fault
 from reverse_etl.errors import WarehouseError
 from reverse_etl.settle import retain
 
@@ -89,6 +90,32 @@ def test_killed_in_the_first_run(world: World, request_number: int) -> None:
     world.run()
     assert len(world.sandbox.state.lists) == 1
     assert world.members() == {"bob@x.com"}
+    world.quiet()
+
+
+def test_a_refused_delete_outlives_a_killed_run_and_a_change_of_the_mode(world: World) -> None:
+    """Who may not be removed in upsert mode is kept in mind, and leaves in a later mirror."""
+    world.put_emails("ada", "bob")
+    world.run()
+    world.put_emails("ada")
+    refused = Fault(
+        "refuse",
+        match="/api/lists/unsubscribe",
+        identifiers=("bob@x.com",),
+        bucket="invalidData",
+    )
+    world.faults = [refused]
+    world.run()
+    assert world.failures() == {"bob@x.com": ("delete", "rejected", False)}
+    world.put_emails("ada", "cy")
+    world.die(before=0)
+    world.faults = []
+    world.sync["mode"] = "upsert"
+    world.run()
+    assert world.failed() == {}
+    world.sync["mode"] = "mirror"
+    assert world.run().planned == world.changes(delete=1)
+    assert world.members() == {"ada@x.com", "cy@x.com"}
     world.quiet()
 
 

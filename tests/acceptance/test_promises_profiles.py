@@ -249,6 +249,31 @@ def test_the_brake_holds_a_run_that_would_clear_too_many(profiles: World) -> Non
     assert dict(profiles.fields("p9@x.com")) == {}
 
 
+def test_what_was_never_sent_is_not_cleared(profiles: World) -> None:
+    """Somebody whose only value we refused ourselves keeps what others wrote."""
+    profiles.sandbox.add_profile(email="ada@x.com", fields={"plan": 5})
+    profiles.sync["fields"] = {"plan": {"column": "plan", "type": "long"}}
+    profiles.put(ADA, BOB | {"plan": "7"})
+    profiles.run()
+    assert profiles.failures() == {"ada@x.com": ("insert", "invalid_value", False)}
+    profiles.put(BOB | {"plan": "7"})
+    profiles.run()
+    assert dict(profiles.fields("ada@x.com")) == {"plan": 5}
+    assert profiles.failed() == {}
+    profiles.quiet()
+
+
+def test_a_constant_that_python_calls_equal_is_another_value(profiles: World) -> None:
+    """1 and true are not the same to Iterable."""
+    profiles.sync["fields"] = {"vip": {"value": 1}}
+    profiles.put(ADA)
+    profiles.run()
+    profiles.sync["fields"] = {"vip": {"value": True}}
+    assert profiles.run().planned == profiles.changes(update=1)
+    assert profiles.written() == [user("ada", vip=True)]
+    profiles.quiet()
+
+
 # --- failures ----------------------------------------------------------------------------------
 
 

@@ -330,7 +330,7 @@ def members(
         clause(f"extras_{SYNC}", audit.EXTRA_COLUMNS, None),
         clause(f"claims_{SYNC}", audit.CLAIM_COLUMNS, None),
     )
-    older = RunTables(SYNC, 3, SCHEMA, (), ()).snapshot
+    older = RunTables(SYNC, 3, SCHEMA, (), ())
     return {
         "no_members": [found.no_members()],
         "each_line": [found.each_line()],

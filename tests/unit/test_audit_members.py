@@ -25,7 +25,9 @@ from reverse_etl.warehouse.base import Transaction, Warehouse
 from reverse_etl.warehouse.duckdb import DuckDBWarehouse
 from reverse_etl.warehouse.shape import Base
 from reverse_etl.warehouse.tables import (
+    CHANGE_COLUMNS,
     IDENTITY_COLUMNS,
+    OUTCOME_COLUMNS,
     PENDING_COLUMNS,
     Columns,
     RunTables,
@@ -124,9 +126,15 @@ def compared(
         tables = RunTables(SYNC, 2, warehouse.schema, (), ())
         older = RunTables(SYNC, 1, warehouse.schema, (), ())
         fill(tx, tables.snapshot, IDENTITY_COLUMNS, rows_of(audience.base))
-        fill(tx, older.snapshot, IDENTITY_COLUMNS, rows_of(audience.added))
+        added = [
+            (seq, 1, "insert", *row, False, False, None)
+            for seq, row in enumerate(rows_of(audience.added), 1)
+        ]
+        fill(tx, older.changes, CHANGE_COLUMNS, added)
         for each in (tables, older):
-            tx.create(each.outcomes, empty(("seq",)))
+            tx.create(each.outcomes, empty(OUTCOME_COLUMNS))
+        ended = {"sync_name": SYNC, "sync_run_id": 1, "status": "succeeded"}
+        tx.run(warehouse.tables.runs.insert().values(ended))
         left_open = clause(f"left_open_{SYNC}", PENDING_COLUMNS, None)
         tx.create(left_open, empty(PENDING_COLUMNS), temporary=True)
         destination = SimpleNamespace(

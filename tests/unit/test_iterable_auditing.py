@@ -232,6 +232,7 @@ def test_values_that_iterable_shows_in_its_own_form_are_the_same(
         ({"plan": None}, {"plan": "gold"}, 'plan is "gold", not absent'),
         ({"yes": True}, {"yes": 1}, "yes is 1, not true"),
         ({"yes": False}, {}, "yes is absent, not false"),
+        ({"all": [True]}, {"all": [1]}, "all is [1], not [true]"),
         ({"n": 0}, {}, "n is absent, not 0"),
         ({"plan": ""}, {}, 'plan is absent, not ""'),
         ({"n": 1.5}, {"n": 1}, "n is 1, not 1.5"),

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from sqlalchemy import CompoundSelect, FromClause, Table, TableClause
 
     from reverse_etl.warehouse.sql import Chosen, Expression
-    from reverse_etl.warehouse.tables import Columns
+    from reverse_etl.warehouse.tables import Columns, RunTables
 
 FIRST, SECOND = "first", "second"
 
@@ -210,20 +210,21 @@ class MemberStatements:
         by = [rows["_in_first"], rows["_in_second"], rows["_open"]]
         return select(*by, func.count()).group_by(*by)
 
-    def find_claims(self, log: Table, since: int, older: Sequence[TableClause]) -> Chosen:
+    def find_claims(self, log: Table, since: int, older: Sequence[RunTables]) -> Chosen:
         """Those of the extra lines whom this sync once added, each identity once.
 
         Args:
             log: ``sync_log``: they are added who were sent with success.
             since: The first run whose lines speak of this list for certain.
-            older: Older snapshots: who was in one was, or was to be, a member.
+            older: Runs before the base that ended in order: what they planned and did not fail
+                was done. Who was only in a snapshot may never have been added.
         """
         sources = [
             chosen
             for handle in self._extra_handles()
             for chosen in (
                 self._logged(log, since, handle),
-                *(self._snapshotted(snapshot, handle) for snapshot in older),
+                *(self._delivered(tables, handle) for tables in older),
             )
         ]
         found = union_all(*sources).subquery("found")
@@ -255,12 +256,18 @@ class MemberStatements:
             )
         )
 
-    def _snapshotted(self, snapshot: TableClause, handle: Expression) -> Chosen:
-        rows = snapshot.c
+    def _delivered(self, tables: RunTables, handle: Expression) -> Chosen:
+        rows, outcomes = tables.changes.c, tables.outcomes
+        found = tables.changes.join(self.extras, handle == rows["_identity"])
+        found = found.outerjoin(outcomes, outcomes.c["seq"] == rows["_seq"])
         return (
             select(rows["_identity"], rows["_alias"], rows["_primary_key"])
-            .select_from(snapshot.join(self.extras, handle == rows["_identity"]))
-            .where(self.extras.c["_open"].is_(None))
+            .select_from(found)
+            .where(
+                self.extras.c["_open"].is_(None),
+                rows["_operation"].in_(["insert", "update"]),
+                func.coalesce(outcomes.c["status"], "succeeded") == "succeeded",
+            )
         )
 
     # --- what is wrong ---------------------------------------------------------------------
@@ -382,6 +389,13 @@ def last_full_run(runs: Table, sync_name: str) -> Chosen:
     return select(func.max(row.sync_run_id)).where(
         row.sync_name == sync_name, row.sync_type == "full", ~without_effect
     )
+
+
+def ended_in_order(runs: Table, sync_name: str) -> Chosen:
+    """The runs that settled all that they planned."""
+    row = runs.c
+    ended = row.status.in_(["succeeded", "completed_with_failures"])
+    return select(row.sync_run_id).where(row.sync_name == sync_name, ended)
 
 
 def last_delivery(runs: Table, sync_name: str) -> Chosen:

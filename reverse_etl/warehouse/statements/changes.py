@@ -8,6 +8,7 @@ upsert with today's values; gone, a delete. Who may not be deleted yet stays as 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -271,9 +272,8 @@ class ChangesStatements:
         before = self._base_field(field.name)
         if before is None:
             return False
-        sent = (field.constant, field.type, field.null, field.column is None)
-        sent_before = (before.constant, before.type, before.null, before.column is None)
-        return sent == sent_before and self._comparable(field, before.column)
+        same = _as_sent(field) == _as_sent(before)
+        return same and self._comparable(field, before.column)
 
     def _comparable(self, field: MappedField, before: str | None) -> bool:
         if field.column is None or before is None:
@@ -373,7 +373,16 @@ class ChangesStatements:
         if self.base is None:
             return left_open
         sent = field_set(self.base.fields)
-        return literal(sent) if self.pending is None else with_set(left_open, sent)
+        if self.pending is None:
+            return literal(sent)
+        # An insert is one until it is confirmed: of such a person the base knows only what was
+        # to be sent, what was left open knows what perhaps was.
+        unconfirmed = and_(
+            self.pending.c["_operation"] == "insert",
+            self.pending.c["_origin"].in_(_PLANNED_BEFORE),
+        )
+        perhaps = func.coalesce(left_open, field_set(()))
+        return case((unconfirmed, perhaps), else_=with_set(left_open, sent))
 
     def _person(self, base: FromClause, name: str) -> Expression:
         """Who it is: as the source says now, else as the base said, else as was left open."""
@@ -518,6 +527,13 @@ class ChangesStatements:
     def no_outcomes(self) -> Chosen:
         """An empty table of outcomes."""
         return empty(OUTCOME_COLUMNS)
+
+
+def _as_sent(field: MappedField) -> tuple[object, ...]:
+    """Return what else than a column decides what is sent."""
+    # As JSON: to Python 1 and true are equal.
+    constant = json.dumps(field.constant, default=str)
+    return constant, field.type, field.null, field.column is None
 
 
 def _named(rows: FromClause, others: FromClause) -> Any:  # noqa: ANN401 - an EXISTS

@@ -33,6 +33,8 @@ from sqlalchemy import (
 )
 from sqlalchemy import delete as sql_delete
 
+from reverse_etl.warehouse.shape import field_set
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -128,7 +130,13 @@ class SettleStatements:
         """Which fields the person may hold from us now; the plan knows what was open before."""
         if self.field_set is None:
             return cast(null(), String)
-        return func.coalesce(self.changes.c["_fields"], self.field_set)
+        before = self.changes.c["_fields"]
+        # What we refused ourselves was not sent.
+        unsent = self.outcomes.c["outcome"] == "invalid"
+        return case(
+            (unsent, func.coalesce(before, field_set(()))),
+            else_=func.coalesce(before, self.field_set),
+        )
 
     def count(self) -> Chosen:
         """How many changes were tried, by operation and status."""

@@ -16,12 +16,15 @@ FROM (
       AND reverse_etl.sync_log.status = 'succeeded'
       AND reverse_etl.sync_log.operation IN ('insert', 'update')
   UNION ALL
-  SELECT reverse_etl.snapshot_vip_3."_identity" AS "_identity",
-    reverse_etl.snapshot_vip_3."_alias" AS "_alias",
-    reverse_etl.snapshot_vip_3."_primary_key" AS "_primary_key"
-  FROM reverse_etl.snapshot_vip_3
-  JOIN extras_vip ON extras_vip."_handle" = reverse_etl.snapshot_vip_3."_identity"
+  SELECT reverse_etl.changes_vip_3."_identity" AS "_identity",
+    reverse_etl.changes_vip_3."_alias" AS "_alias",
+    reverse_etl.changes_vip_3."_primary_key" AS "_primary_key"
+  FROM reverse_etl.changes_vip_3
+  JOIN extras_vip ON extras_vip."_handle" = reverse_etl.changes_vip_3."_identity"
+  LEFT OUTER JOIN reverse_etl.outcomes_vip_3 ON reverse_etl.outcomes_vip_3."seq" = reverse_etl.changes_vip_3."_seq"
   WHERE extras_vip."_open" IS NULL
+      AND reverse_etl.changes_vip_3."_operation" IN ('insert', 'update')
+      AND coalesce(reverse_etl.outcomes_vip_3."status", 'succeeded') = 'succeeded'
   UNION ALL
   SELECT reverse_etl.sync_log.identity AS _identity,
     CAST(NULL AS VARCHAR) AS _alias,
@@ -34,11 +37,14 @@ FROM (
       AND reverse_etl.sync_log.status = 'succeeded'
       AND reverse_etl.sync_log.operation IN ('insert', 'update')
   UNION ALL
-  SELECT reverse_etl.snapshot_vip_3."_identity" AS "_identity",
-    reverse_etl.snapshot_vip_3."_alias" AS "_alias",
-    reverse_etl.snapshot_vip_3."_primary_key" AS "_primary_key"
-  FROM reverse_etl.snapshot_vip_3
-  JOIN extras_vip ON extras_vip."_other" = reverse_etl.snapshot_vip_3."_identity"
+  SELECT reverse_etl.changes_vip_3."_identity" AS "_identity",
+    reverse_etl.changes_vip_3."_alias" AS "_alias",
+    reverse_etl.changes_vip_3."_primary_key" AS "_primary_key"
+  FROM reverse_etl.changes_vip_3
+  JOIN extras_vip ON extras_vip."_other" = reverse_etl.changes_vip_3."_identity"
+  LEFT OUTER JOIN reverse_etl.outcomes_vip_3 ON reverse_etl.outcomes_vip_3."seq" = reverse_etl.changes_vip_3."_seq"
   WHERE extras_vip."_open" IS NULL
+      AND reverse_etl.changes_vip_3."_operation" IN ('insert', 'update')
+      AND coalesce(reverse_etl.outcomes_vip_3."status", 'succeeded') = 'succeeded'
 ) AS found
 GROUP BY found._identity;

@@ -49,10 +49,12 @@ FROM (
       ELSE pending_vip."_fields" || '
 ' || '["extras", "joined", "paid", "paid_text", "seen"]' END
       WHEN (base."_identity" IS NOT NULL) THEN CASE
+      WHEN (pending_vip."_operation" = 'insert' AND pending_vip."_origin" IN ('plan', 'failed')) THEN coalesce(pending_vip."_fields", '[]')
+      ELSE CASE
       WHEN (pending_vip."_fields" IS NULL) THEN '["extras", "joined", "paid", "paid_text", "seen"]'
       WHEN (strpos(pending_vip."_fields", '["extras", "joined", "paid", "paid_text", "seen"]') > 0) THEN pending_vip."_fields"
       ELSE pending_vip."_fields" || '
-' || '["extras", "joined", "paid", "paid_text", "seen"]' END
+' || '["extras", "joined", "paid", "paid_text", "seen"]' END END
       ELSE pending_vip."_fields" END AS _fields,
     CASE
       WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL) THEN reverse_etl.snapshot_vip_5."email"

@@ -49,10 +49,12 @@ FROM (
       ELSE pending_vip."_fields" || '
 ' || '["extras", "joined", "paid", "paid_text", "seen"]' END
       WHEN (base."_identity" IS NOT NULL) THEN CASE
+      WHEN (pending_vip."_operation" = 'insert' AND pending_vip."_origin" IN ('plan', 'failed')) THEN coalesce(pending_vip."_fields", '[]')
+      ELSE CASE
       WHEN (pending_vip."_fields" IS NULL) THEN '["extras", "joined", "paid", "paid_text", "seen"]'
       WHEN (strpos(pending_vip."_fields", '["extras", "joined", "paid", "paid_text", "seen"]') > 0) THEN pending_vip."_fields"
       ELSE pending_vip."_fields" || '
-' || '["extras", "joined", "paid", "paid_text", "seen"]' END
+' || '["extras", "joined", "paid", "paid_text", "seen"]' END END
       ELSE pending_vip."_fields" END AS _fields,
     CASE
       WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL) THEN reverse_etl.snapshot_vip_5."email"
@@ -72,6 +74,6 @@ FROM (
   FROM reverse_etl.snapshot_vip_5
   FULL OUTER JOIN reverse_etl.snapshot_vip_4 AS base ON reverse_etl.snapshot_vip_5."_identity" = base."_identity"
   FULL OUTER JOIN pending_vip ON pending_vip."_identity" = coalesce(reverse_etl.snapshot_vip_5."_identity", base."_identity")
-  WHERE (reverse_etl.snapshot_vip_5."_identity" IS DISTINCT FROM base."_identity" OR CAST(reverse_etl.snapshot_vip_5."paid" AS VARCHAR) IS DISTINCT FROM CAST(base."paid" AS VARCHAR) OR reverse_etl.snapshot_vip_5."paid" IS DISTINCT FROM base."paid" OR date_trunc('second', reverse_etl.snapshot_vip_5."seen") IS DISTINCT FROM date_trunc('second', base."seen") OR date_trunc('second', timezone('UTC', reverse_etl.snapshot_vip_5."joined")) IS DISTINCT FROM date_trunc('second', timezone('UTC', base."joined")) OR CASE WHEN (length(reverse_etl.snapshot_vip_5."extras") < 131072 AND reverse_etl.snapshot_vip_5."extras" !~ '\\u|[eE][-+0-9]') THEN CAST(reverse_etl.snapshot_vip_5."extras" AS JSONB) ELSE to_jsonb(CAST(reverse_etl.snapshot_vip_5."extras" AS TEXT)) END IS DISTINCT FROM CASE WHEN (length(base."extras") < 131072 AND base."extras" !~ '\\u|[eE][-+0-9]') THEN CAST(base."extras" AS JSONB) ELSE to_jsonb(CAST(base."extras" AS TEXT)) END OR pending_vip."_due")
+  WHERE (reverse_etl.snapshot_vip_5."_identity" IS DISTINCT FROM base."_identity" OR CAST(reverse_etl.snapshot_vip_5."paid" AS VARCHAR) IS DISTINCT FROM CAST(base."paid" AS VARCHAR) OR reverse_etl.snapshot_vip_5."paid" IS DISTINCT FROM base."paid" OR date_trunc('second', reverse_etl.snapshot_vip_5."seen") IS DISTINCT FROM date_trunc('second', base."seen") OR date_trunc('second', timezone('UTC', reverse_etl.snapshot_vip_5."joined")) IS DISTINCT FROM date_trunc('second', timezone('UTC', base."joined")) OR CASE WHEN (length(reverse_etl.snapshot_vip_5."extras") < 16383 AND reverse_etl.snapshot_vip_5."extras" !~ '\\u|[eE][-+0-9]') THEN CAST(reverse_etl.snapshot_vip_5."extras" AS JSONB) ELSE to_jsonb(CAST(reverse_etl.snapshot_vip_5."extras" AS TEXT)) END IS DISTINCT FROM CASE WHEN (length(base."extras") < 16383 AND base."extras" !~ '\\u|[eE][-+0-9]') THEN CAST(base."extras" AS JSONB) ELSE to_jsonb(CAST(base."extras" AS TEXT)) END OR pending_vip."_due")
       AND true
 ) AS planned;

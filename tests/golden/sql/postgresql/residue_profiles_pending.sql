@@ -13,10 +13,12 @@ FROM (
     reverse_etl.snapshot_vip_4."_alias" AS alias,
     reverse_etl.snapshot_vip_4."_primary_key" AS primary_key,
     CASE
+      WHEN (pending_vip."_operation" = 'insert' AND pending_vip."_origin" IN ('plan', 'failed')) THEN coalesce(pending_vip."_fields", '[]')
+      ELSE CASE
       WHEN (pending_vip."_fields" IS NULL) THEN '["extras", "joined", "paid", "paid_text", "seen"]'
       WHEN (strpos(pending_vip."_fields", '["extras", "joined", "paid", "paid_text", "seen"]') > 0) THEN pending_vip."_fields"
       ELSE pending_vip."_fields" || '
-' || '["extras", "joined", "paid", "paid_text", "seen"]' END AS fields
+' || '["extras", "joined", "paid", "paid_text", "seen"]' END END AS fields
   FROM reverse_etl.snapshot_vip_4
   LEFT OUTER JOIN pending_vip ON pending_vip."_identity" = reverse_etl.snapshot_vip_4."_identity"
   WHERE NOT (EXISTS (

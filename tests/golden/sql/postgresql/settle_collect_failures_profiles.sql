@@ -49,7 +49,9 @@ FROM (
         ELSE reverse_etl.outcomes_vip_5."error_reason" END AS error_reason,
       coalesce(reverse_etl.outcomes_vip_5."retryable", reverse_etl.outcomes_vip_5."seq" IS NULL AND reverse_etl.changes_vip_5."_seq" > 90) AS retryable,
       coalesce(reverse_etl.outcomes_vip_5."attempts", 1) AS attempts,
-      coalesce(reverse_etl.changes_vip_5."_fields", '["extras", "joined", "paid", "paid_text", "seen"]') AS fields
+      CASE
+        WHEN (reverse_etl.outcomes_vip_5."outcome" = 'invalid') THEN coalesce(reverse_etl.changes_vip_5."_fields", '[]')
+        ELSE coalesce(reverse_etl.changes_vip_5."_fields", '["extras", "joined", "paid", "paid_text", "seen"]') END AS fields
     FROM reverse_etl.changes_vip_5
     LEFT OUTER JOIN reverse_etl.outcomes_vip_5 ON reverse_etl.outcomes_vip_5."seq" = reverse_etl.changes_vip_5."_seq"
     WHERE reverse_etl.changes_vip_5."_seq" <= 120
