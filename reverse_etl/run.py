@@ -285,6 +285,7 @@ class Run:
             same = is_same_account(account, state, self.destination.target.id)
             if not (same or self.options.full):
                 refuse_changed_account(self.sync.name, account, state)
+            wrong = self._wrong(tx, reply)
             plan = make_plan(
                 tx,
                 self.sync,
@@ -293,7 +294,7 @@ class Run:
                 run_id=self.run_id,
                 full=self.options.full,
                 fresh=not same,
-                audited=self._wrong(tx, reply),
+                audited=wrong,
             )
             self._report_plan(plan)
             self._refuse_other_plan(tx, plan)

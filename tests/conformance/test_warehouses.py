@@ -436,7 +436,7 @@ class TestPostgreSQLValues(PostgreSQL, ValueSuite):
         ("numeric(5, 1)", "1.5", "numeric(6, 2)", "1.50", 0),
         ("numeric(5, 1)", "1.5", "numeric", "1.51", 1),
         ("varchar(3)", "'a'", "text", "'a'", 0),
-        ("char(3)", "'a'", "text", "'a'", 0),
+        ("char(3)", "'a'", "text", "'a'", 1),
         ("json", "'{\"a\": 1}'", "jsonb", "'{\"a\": 1}'", 0),
         ("text", "'a'", "jsonb", "'\"a\"'", 1),
         ("date", "'2026-01-01'", "timestamp", "'2026-01-01'", 1),

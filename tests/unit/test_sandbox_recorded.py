@@ -317,6 +317,10 @@ BULK = {"$ref": "#/definitions/UserBulkUpdateListResponse"}
 RECORDED_ONLY = {"response": ENVELOPE, "errors": [400, 401]}
 
 
+# The description has the envelope for every error; the recording of 2017 goes before it.
+RECORDED_AS_TEXT = "No user with that id exists!"
+
+
 class Checking:
     """A client whose every answer is checked; it remembers which endpoints were answered."""
 
@@ -334,6 +338,9 @@ class Checking:
         described = SHAPES["endpoints"].get(endpoint, RECORDED_ONLY)
         if status != 200:
             assert status in described["errors"]
+            if response.text == RECORDED_AS_TEXT:
+                assert "byUserId" in endpoint
+                return response.text
             conform(response.json(), ENVELOPE)
             return response.json()
         self.answered.add(endpoint)
