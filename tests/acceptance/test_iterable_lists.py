@@ -500,9 +500,13 @@ class TimedTransport:
     inner: Transport
     clock: MeetingClock
     starts: list[tuple[float, str]]
+    creators: threading.Barrier
     flying: set[int] = field(default_factory=set)
 
     def start(self, ticket: int, request: Request, timeout_s: float) -> None:
+        if (request.method, request.path) == ("POST", "/api/lists"):
+            # Of one list: both have looked by now, and neither has found it.
+            self.creators.wait(30)
         self.starts.append((self.clock.time, request.path))
         self.flying.add(ticket)
         self.inner.start(ticket, request, timeout_s)
@@ -521,17 +525,19 @@ class TimedTransport:
 
 @dataclass
 class Pair:
-    """Two syncs in two threads, with warehouses and lists of their own and one key.
+    """Two syncs in two threads, with warehouses of their own and one key.
 
     Attributes:
         sandbox: The project of both.
         folder: For their files.
+        list_name: Of the list that both keep; None for one each.
         account: Keys of the destination in both configs.
         starts: When each of them sent what.
     """
 
     sandbox: Sandbox
     folder: Path
+    list_name: str | None = None
     account: dict[str, Any] = field(default_factory=dict)
     starts: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
 
@@ -540,15 +546,19 @@ class Pair:
         names = ["first", "second"]
         clock = MeetingClock(len(names))
         pacers = Pacers(clock)
+        # Whoever creates a list of its own meets nobody.
+        creators = threading.Barrier(len(names) if self.list_name else 1)
         with ThreadPoolExecutor(len(names)) as pool:
-            runs = {name: pool.submit(self._run, name, clock, pacers) for name in names}
+            runs = {name: pool.submit(self._run, name, clock, pacers, creators) for name in names}
             return {name: each.result() for name, each in runs.items()}
 
-    def _run(self, name: str, clock: MeetingClock, pacers: Pacers) -> RunReport:
+    def _run(
+        self, name: str, clock: MeetingClock, pacers: Pacers, creators: threading.Barrier
+    ) -> RunReport:
         starts = self.starts.setdefault(name, [])
 
         def transport(account: AccountSettings) -> Transport:
-            return TimedTransport(http_transport(account), clock, starts)
+            return TimedTransport(http_transport(account), clock, starts, creators)
 
         ports = Ports(clock, random.Random(7), pacers, transport)
         try:
@@ -580,7 +590,11 @@ class Pair:
                         "query": "select * from people",
                         "primary_key": "id",
                     },
-                    "destination": {"name": "iterable", "object": "list", "list": {"name": name}},
+                    "destination": {
+                        "name": "iterable",
+                        "object": "list",
+                        "list": {"name": self.list_name or name},
+                    },
                     "identifiers": {"email": "email"},
                 }
             },
@@ -598,6 +612,20 @@ class Pair:
 def pair(tmp_path: Path) -> Iterator[Pair]:
     with Sandbox("email") as sandbox:
         yield Pair(sandbox, tmp_path)
+
+
+def test_two_runs_that_both_find_no_list_end_up_with_one(pair: Pair) -> None:
+    pair.list_name = LIST
+    pair.account["requests_per_second"] = 0
+    reports = pair.run()
+    assert {each.status for each in reports.values()} == {"succeeded"}
+    state = pair.sandbox.state
+    made = [each for each in state.requests if (each.method, each.path) == ("POST", "/api/lists")]
+    assert len(made) == 2
+    (kept,) = state.lists.values()
+    assert state.members(kept.id) == {
+        f"{n}{i}@x.com" for n in ("first", "second") for i in range(8)
+    }
 
 
 def test_two_syncs_with_one_key_share_the_pace_of_an_endpoint(pair: Pair) -> None:
