@@ -175,7 +175,8 @@ def _query_finding(shape: Shape, *, has_rows: bool) -> Finding:
         return Finding("query", "ok", f"runs as far as its first row, with the columns {used}")
     text = "runs, but gives no row now"
     if shape.deletes:
-        text += ": a run would remove everybody, if the brake lets it"
+        fate = "clear the fields of" if shape.clears_fields else "remove"
+        text += f": a run would {fate} everybody, if the brake lets it"
     return Finding("query", "warning", text)
 
 

@@ -82,13 +82,20 @@ class Plan:
         """Return the number of changes."""
         return sum(self.planned.values())
 
-    def holds(self, max_delete_percent: float) -> bool:
-        """Return whether the brake holds the run: too many people would newly leave."""
+    def held_reason(self, max_delete_percent: float) -> str | None:
+        """Return why the brake holds the run, or None: too many people would newly leave."""
         if self.base_identities == 0 or self.new_deletes == 0:
-            return False
+            return None
         if self.new_deletes < FEW_DELETES and self.identities > 0:
-            return False
-        return self.new_deletes * 100 > max_delete_percent * self.base_identities
+            return None
+        if self.new_deletes * 100 <= max_delete_percent * self.base_identities:
+            return None
+        percent = 100 * self.new_deletes / self.base_identities
+        fate = "lose the fields that were sent" if self.shape.clears_fields else "be removed"
+        return (
+            f"{self.new_deletes} of {self.base_identities} people would {fate} "
+            f"({percent:.1f} %, max_delete_percent is {max_delete_percent:g})"
+        )
 
 
 def make_plan(  # noqa: PLR0913 - the parts of a run, each by name

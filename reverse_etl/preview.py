@@ -168,7 +168,7 @@ class _Previewing:
 
     def _describe(self, plan: Plan, *, same: bool) -> Preview:
         requests = self._requests(plan, same=same)
-        reason = self._held_reason(plan)
+        reason = plan.held_reason(self.sync.max_delete_percent)
         return Preview(
             report=self._report(plan, requests, held=reason is not None),
             samples={operation: self._samples(plan, operation) for operation in Operation},
@@ -221,15 +221,6 @@ class _Previewing:
         is_known = same and bool(self.state.target_id)
         looks_up = bool(target.id or target.name) and not is_known
         return int(batches) + (1 if looks_up else 0)
-
-    def _held_reason(self, plan: Plan) -> str | None:
-        if not plan.holds(self.sync.max_delete_percent):
-            return None
-        percent = 100 * plan.new_deletes / plan.base_identities
-        return (
-            f"{plan.new_deletes} of {plan.base_identities} people would be removed "
-            f"({percent:.1f} %), max_delete_percent is {self.sync.max_delete_percent:g}"
-        )
 
     def _samples(self, plan: Plan, operation: Operation) -> list[Sample]:
         if not plan.planned[operation]:

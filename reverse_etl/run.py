@@ -327,16 +327,15 @@ class Run:
 
     def _held(self, tx: Transaction, plan: Plan) -> RunError | None:
         """The brake: a message when too many people would newly leave."""
-        if not plan.holds(self.sync.max_delete_percent):
+        reason = plan.held_reason(self.sync.max_delete_percent)
+        if reason is None:
             return None
         some = [row[0] for row in tx.rows(sample_deletes(plan.tables.changes, 5))]
-        percent = 100 * plan.new_deletes / plan.base_identities
         name = self.sync.name
         command = f"audit {name} --repair" if self.options.repair else f"run-sync {name}"
         return RunError(
-            f"{plan.new_deletes} of {plan.base_identities} people would be removed "
-            f"({percent:.1f} %, max_delete_percent is {self.sync.max_delete_percent:g}), among "
-            f"them {', '.join(some)}. Nothing was sent. If this is right, let it pass once with: "
+            f"{reason}, among them {', '.join(some)}. Nothing was sent. If this is right, let it "
+            "pass once with: "
             f"reverse-etl {command} --allow-deletes --config {self.config.path}",
             code="held",
         )

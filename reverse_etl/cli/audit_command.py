@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reverse_etl.cli.progress import progress_bars
-from reverse_etl.cli.running import Batch, finish, tell
+from reverse_etl.cli.running import Runs, finish, tell
 from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
 from reverse_etl.cli.signals import Stop
 from reverse_etl.cli.usable import chosen_syncs, refuse_unusable
@@ -94,7 +94,7 @@ def _repair(
 
     options = Options(repair=True, profiles_to_audit=sample, allow_deletes=allow_deletes)
     with Stop(config.engine.shutdown_seconds) as stop, progress_bars() as bars:
-        reports = list(Batch(session, config, options, stop, bars).run([sync]))
+        reports = list(Runs(session, config, options, stop, bars).run([sync]))
     for report in reports:
         if report.audit is not None:
             _show(session, report.audit)

@@ -70,9 +70,9 @@ def run_sync(  # noqa: PLR0913 - the options of the command
     options = _options(names, plan, full=full, allow_deletes=allow_deletes)
     refuse_unusable(loaded, names)
     with Stop(loaded.engine.shutdown_seconds) as stop, progress_bars() as bars:
-        batch = Batch(session, loaded, options, stop, bars)
+        runs = Runs(session, loaded, options, stop, bars)
         reports = {}
-        for report in batch.run(names):
+        for report in runs.run(names):
             reports[report.sync] = report
             tell(session, report)
     return finish(session, [reports[name] for name in names], stop)
@@ -95,7 +95,7 @@ def _options(
     )
 
 
-class Batch:
+class Runs:
     """Several syncs, run side by side as far as the config allows."""
 
     def __init__(

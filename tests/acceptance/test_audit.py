@@ -139,7 +139,7 @@ def test_somebody_who_is_missing_and_has_left_the_source_is_not_put_back(world: 
 
 @pytest.mark.parametrize("retained", [True, False])
 def test_a_delete_that_others_undid_is_done_again(world: World, *, retained: bool) -> None:
-    """Whom we added is known from the log, or else from an older snapshot."""
+    """Whom we added is known from the log, or else from an older plan."""
     world.sync["observability"] = {"retain_sync_logs": retained}
     world.put_emails("ada", "bob")
     world.run()
@@ -430,7 +430,7 @@ def test_hybrid_people_who_are_missing_are_put_back(hybrid: World) -> None:
 
 
 def test_hybrid_extras_are_told_apart(hybrid: World) -> None:
-    """With one identifier or with two: by what the log and the older snapshots know."""
+    """With one identifier or with two: by what the log and the older plans know."""
     leaving = [row("u2", "bob"), row("u3", None), row(None, "cy")]
     hybrid.put(row("u1", "ada"), *leaving)
     hybrid.run()

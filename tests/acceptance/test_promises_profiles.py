@@ -241,9 +241,14 @@ def test_the_brake_holds_a_run_that_would_clear_too_many(profiles: World) -> Non
     profiles.put(*({"email": address(name), "plan": "gold"} for name in names[:4]))
     profiles.sync["fields"] = {"level": "plan"}
     profiles.database.release()
-    shown = preview(profiles.config(), "vip").samples[Operation.DELETE]
+    ahead = preview(profiles.config(), "vip")
+    shown = ahead.samples[Operation.DELETE]
     assert [dict(each.values) for each in shown] == [{"city": None, "plan": None}] * 6
-    assert profiles.run().status == "held"
+    why = "6 of 10 people would lose the fields that were sent (60.0 %, max_delete_percent is 10)"
+    assert ahead.held_reason == why
+    held = profiles.run()
+    assert held.status == "held"
+    assert (held.error or "").startswith(f"{why}, among them p4@x.com, ")
     assert profiles.sent == []
     assert profiles.run(allow_deletes=True).succeeded == profiles.changes(update=4, delete=6)
     assert dict(profiles.fields("p9@x.com")) == {}
