@@ -133,6 +133,7 @@ class Run:
             clock=ports.clock,
         )
         self.window = WINDOW_ROUNDS * self.account.max_in_flight * self.account.records_per_request
+        self.page_rows = PAGE_ROWS
         self.auditor = Auditor(config, sync_name, ports, options.profiles_to_audit)
         self.report = RunReport(sync_name)
         self.run_id = self.rows_read = 0
@@ -476,7 +477,7 @@ class Run:
     def _pages(self, plan: Plan) -> Iterator[Page]:
         """The plan in the order of sending, a page at a time."""
         records = self.destination.limits.records_per_request
-        rows = -(-PAGE_ROWS // records) * records
+        rows = -(-self.page_rows // records) * records
         changes = plan.tables.changes
         with self.warehouse.transaction() as tx:
             parts = tx.rows(plan_parts(changes))

@@ -15,7 +15,8 @@ from reverse_etl.testing.histories import (
     Row,
     generate,
 )
-from reverse_etl.testing.simulation import Place, Played, complaint, duckdb_place, violation
+from reverse_etl.testing.place import Place, duckdb_place
+from reverse_etl.testing.simulation import Played, complaint, violation
 
 DUCKDB_SEEDS = range(31, 61)
 POSTGRES_SEEDS = range(1_001, 1_017)
