@@ -30,6 +30,7 @@ from reverse_etl.planning import base_tables
 from reverse_etl.ports import Ports
 from reverse_etl.report import AuditReport, AuditSample
 from reverse_etl.warehouse import warehouse_of
+from reverse_etl.warehouse.damage import refuse_damage
 from reverse_etl.warehouse.statements import audit as statements
 from reverse_etl.warehouse.statements import control
 from reverse_etl.warehouse.statements.audit import FIRST, SECOND, MemberStatements
@@ -128,6 +129,7 @@ def audit(
     warehouse = warehouse_of(config, auditor.sync.source.warehouse, auditor.ports.clock)
     # Opened twice: a DuckDB file is not held while the destination is asked.
     with _reading(warehouse) as tx:
+        refuse_damage(tx, sync_name)
         question = auditor.look(tx)
     with auditor.asking(question) as reply, _reading(warehouse) as tx:
         return auditor.compare(tx, reply).report
@@ -490,9 +492,8 @@ class _Members:
         """Return the runs before the base that speak of this list, and ended in order."""
         name, runs = self.auditor.sync.name, self.tx.warehouse.tables.runs
         ended = {row[0] for row in self.tx.rows(statements.ended_in_order(runs, name))}
-        kept = ended.intersection(
-            self.tx.runs_with_tables("outcomes", name), self.tx.runs_with_tables("changes", name)
-        )
+        found = self.tx.runs_with_tables(name)
+        kept = ended.intersection(found["outcomes"], found["changes"])
         older = [run for run in sorted(kept) if since <= run < self.base.run_id]
         schema = self.tx.warehouse.schema
         return [RunTables(name, run, schema, (), ()) for run in older]

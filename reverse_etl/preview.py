@@ -18,6 +18,7 @@ from reverse_etl.planning import Plan, make_plan, plan_digest
 from reverse_etl.ports import Ports
 from reverse_etl.report import RunReport
 from reverse_etl.warehouse import warehouse_of
+from reverse_etl.warehouse.damage import refuse_damage
 from reverse_etl.warehouse.shape import field_set
 from reverse_etl.warehouse.statements import control
 from reverse_etl.warehouse.statements.changes import plan_parts
@@ -139,6 +140,7 @@ class _Previewing:
         self, tx: Transaction, sync: SyncConfig, destination: DestinationObject, *, full: bool
     ) -> None:
         self.tx, self.sync, self.destination, self.full = tx, sync, destination, full
+        refuse_damage(tx, sync.name)
         self.state = tx.state(sync.name)
         self.known = tx.warehouse.is_prepared(tx.connection)
 

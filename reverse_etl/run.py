@@ -1,6 +1,7 @@
 """One sync run, from top to bottom.
 
     lease      one run per sync at a time
+    examine    tables that were changed by hand are refused, or mended by a full run
     recover    settle what a killed run left behind
     audit      only in a repair: what is wrong at the destination is planned as well
     plan       the query once, the difference, in the warehouse; the brake
@@ -37,6 +38,7 @@ from reverse_etl.ports import Ports
 from reverse_etl.report import RunReport
 from reverse_etl.settle import Ending, drop_run, record_outcomes, retain, settle
 from reverse_etl.warehouse import warehouse_of
+from reverse_etl.warehouse.damage import find_damage, mend
 from reverse_etl.warehouse.lease import Heartbeat, Lease
 from reverse_etl.warehouse.shape import field_set
 from reverse_etl.warehouse.statements import control
@@ -44,6 +46,7 @@ from reverse_etl.warehouse.statements.changes import plan_parts, sample_deletes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from sqlalchemy import TableClause
@@ -144,18 +147,22 @@ class Run:
 
     def execute(self) -> RunReport:
         """Run the sync; see the module for the steps."""
-        seconds = self.config.engine.lease_seconds
         with self.warehouse:
-            self.warehouse.prepare_schema()
+            self.warehouse.prepare_schema(mend=self.options.full)
             self.lease.take()
             try:
-                with Heartbeat(self.lease, self.warehouse, seconds):
+                with self.heartbeat():
+                    self.examine()
                     self.recover()
                     self.begin()
                     self.run()
             finally:
                 self.give_lease_back()
         return self.report
+
+    def heartbeat(self) -> AbstractContextManager[object]:
+        """Keep the lease while the run goes on, whatever it waits for."""
+        return Heartbeat(self.lease, self.warehouse, self.config.engine.heartbeat)
 
     def run(self) -> None:
         """Plan, deliver, settle, retain; a run that must stop says why."""
@@ -178,6 +185,24 @@ class Run:
             # Its row stays "delivering": the next run settles what this one left.
             self.report.status = "failed"
             self.report.error_code, self.report.error = error.code, str(error)
+
+    # --- examine ---------------------------------------------------------------------------
+
+    def examine(self) -> None:
+        """Refuse tables that somebody changed by hand; a full run mends them."""
+        with self.warehouse.transaction() as tx:
+            damage = find_damage(tx, self.sync.name)
+            if damage is None:
+                tx.abandon()
+                return
+            if not self.options.full:
+                damage.refuse()
+            has_alias = len(self.sync.identifiers) > 1
+            mend(tx, self.lease, damage, from_log=not has_alias)
+        self.report.warnings.append(
+            f"the tables were damaged ({'; '.join(damage.problems)}): this run starts over. Who "
+            "left before is removed only as far as sync_log knows them; an audit shows the others",
+        )
 
     # --- recover ---------------------------------------------------------------------------
 
@@ -365,6 +390,8 @@ class Run:
             run_id=self.run_id,
             send_limit=self.window,
             mapping=plan.shape.mapping(),
+            snapshot_rows=plan.identities,
+            changes_rows=plan.size,
             account={
                 "account_host": account.host,
                 "account_kind": account.kind,

@@ -224,11 +224,12 @@ def _old_runs(
     tx: Transaction, sync_name: str, committed_run: int, keep: int
 ) -> list[tuple[str, int]]:
     # Only a committed run has outcomes: a snapshot without them is what a killed planning left.
-    committed = [run for run in tx.runs_with_tables("outcomes", sync_name) if run <= committed_run]
+    found = tx.runs_with_tables(sync_name)
+    committed = [run for run in found["outcomes"] if run <= committed_run]
     kept = {*committed[:keep], committed_run}
     return [
         (kind, run)
         for kind in RUN_TABLES
-        for run in tx.runs_with_tables(kind, sync_name)
+        for run in found[kind]
         if run < committed_run and run not in kept
     ]

@@ -7,8 +7,9 @@ and writes columns as Arrow.
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from reverse_etl.errors import ReverseEtlError, RightsError, SourceError, WarehouseError
+from reverse_etl.warehouse.damage import find_lost, mend_tables, refuse_lost
+from reverse_etl.warehouse.migrations import migrate, read_version, refuse_newer, refuse_older
 from reverse_etl.warehouse.query import single_statement
 from reverse_etl.warehouse.shape import Base, Kind, SourceColumn, State, read_mapping
 from reverse_etl.warehouse.statements import control
@@ -25,24 +28,28 @@ from reverse_etl.warehouse.statements.changes import count_rows, plan_range
 from reverse_etl.warehouse.statements.snapshot import first_row, no_rows
 from reverse_etl.warehouse.tables import (
     SCHEMA_VERSION,
-    ControlTables,
     clause,
+    control_tables,
     empty,
     exact,
-    run_of_table,
+    runs_of_tables,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
-    from sqlalchemy import Connection, Engine, Executable, TableClause
+    from sqlalchemy import Connection, Engine, Executable, FromClause, Table, TableClause
     from sqlalchemy.sql.selectable import SelectBase
+    from sqlalchemy.types import TypeEngine
 
     from reverse_etl.clock import Clock
     from reverse_etl.warehouse.shape import Shape
     from reverse_etl.warehouse.sql import Chosen, Expression, Sql
+
+
+_TURN = threading.Lock()
 
 
 class Warehouse(ABC):
@@ -65,7 +72,7 @@ class Warehouse(ABC):
         self.url = sa.make_url(url)
         self.schema = schema
         self.clock = clock
-        self.tables = ControlTables(schema)
+        self.tables = control_tables(schema)
         self._engine: Engine | None = None
         self._prepared = False
 
@@ -127,8 +134,14 @@ class Warehouse(ABC):
     ) -> None:
         """Make a new table ready to be read: statistics, or an index on ``by``."""
 
-    def index_control_tables(self, connection: Connection) -> None:  # noqa: B027 - as above
-        """Index our own tables where the engine wants it."""
+    def index_control_tables(  # noqa: B027 - as above
+        self, connection: Connection, names: Collection[str]
+    ) -> None:
+        """Index those of our own tables that were just made, where the engine wants it."""
+
+    def is_here(self, listed: FromClause) -> list[Expression]:
+        """Return what a row of an information_schema view must fulfil to be of our schema."""
+        return [listed.c.table_schema == self.schema]
 
     def replace_view(self, connection: Connection, statement: Executable) -> bool:
         """Replace a view in place; return False when its columns have become too different."""
@@ -290,44 +303,55 @@ class Warehouse(ABC):
     # --- our own tables --------------------------------------------------------------------
 
     def is_prepared(self, connection: Connection) -> bool:
-        """Return whether our tables are there."""
-        return self._prepared or sa.inspect(connection).has_table(
-            "schema_version", schema=self.schema
-        )
-
-    def prepare_schema(self) -> None:
-        """Create our schema and tables where they are missing.
+        """Return whether our tables are there, to be looked at.
 
         Raises:
-            RightsError: Something is missing and may not be created; names the GRANTs.
-            WarehouseError: The tables were made by another version.
+            WarehouseError: They are, but older, newer or damaged; a look changes nothing.
         """
-        self._again_when_beaten(self._create_and_commit)
+        if not self._prepared:
+            self._prepared = self._are_readable(Transaction(self, connection))
+        return self._prepared
+
+    def prepare_schema(self, *, mend: bool = False) -> None:
+        """Create our schema and tables where they are missing; bring older ones to this version.
+
+        Args:
+            mend: Make a lost table anew; every sync must then start over with a full run.
+
+        Raises:
+            Busy: The tables are older, and a run of an older program is under way.
+            RightsError: Something is missing and may not be created; names the GRANTs.
+            WarehouseError: The tables are of a newer program, or damaged.
+        """
+        self._again_when_beaten(lambda: self._create_and_commit(mend=mend))
         self._prepared = True
 
     def prove_rights(self) -> None:
         """Prove that our tables can be made, written and dropped; nothing of it stays.
 
         Raises:
+            Busy: The tables are older, and a run of an older program is under way.
             RightsError: A right is missing; names the GRANTs.
-            WarehouseError: The tables were made by another version.
+            WarehouseError: The tables are of a newer program, or damaged.
         """
         self._again_when_beaten(self._try_rights)
 
     def _again_when_beaten(self, create: Callable[[], None]) -> None:
         """Create what is missing, once more when another process made it in the same moment."""
-        try:
-            create()
-        except WarehouseError:
-            create()
+        # The threads of a process that share a file do not wait for each other, they collide.
+        with _TURN if self.lock_proves_lease else nullcontext():
+            try:
+                create()
+            except WarehouseError:
+                create()
 
-    def _create_and_commit(self) -> None:
+    def _create_and_commit(self, *, mend: bool) -> None:
         with self.transaction() as tx:
-            self._create_missing(tx.connection)
+            self._make_ready(tx, mend=mend)
 
     def _try_rights(self) -> None:
         with self.transaction() as tx:
-            self._create_missing(tx.connection)
+            self._make_ready(tx, mend=False)
             for table in self.tables.metadata.sorted_tables:
                 for statement in control.touch(table):
                     tx.run(statement)
@@ -337,22 +361,42 @@ class Warehouse(ABC):
             tx.create(clause(tried.name, ["word"], None), empty(("word",)), temporary=True)
             tx.abandon()
 
-    def _create_missing(self, connection: Connection) -> None:
-        """Create our schema and tables where they are missing."""
-        inspector = sa.inspect(connection)
-        if not inspector.has_table("schema_version", schema=self.schema):
+    def _make_ready(self, tx: Transaction, *, mend: bool) -> None:
+        if not tx.has_table(self.tables.version) and not tx.layout(self._names()):
             # Never "IF NOT EXISTS" on what exists: it wants the right to create anyway.
-            if not inspector.has_schema(self.schema):
-                connection.execute(sa.schema.CreateSchema(self.schema, if_not_exists=True))
-            self.tables.metadata.create_all(connection)
-            self.index_control_tables(connection)
-            connection.execute(self.tables.version.insert().values(version=SCHEMA_VERSION))
-        version = connection.execute(sa.select(self.tables.version.c.version)).scalar()
-        if version != SCHEMA_VERSION:
-            raise WarehouseError(
-                f"the tables in schema {self.schema} have version {version}, this program needs "
-                f"{SCHEMA_VERSION}. Use the program that made them, or another schema.",
-            )
+            if not sa.inspect(tx.connection).has_schema(self.schema):
+                schema = sa.schema.CreateSchema(self.schema, if_not_exists=True)
+                tx.connection.execute(schema)
+            self._create(tx, self._names())
+            tx.run(self.tables.version.insert().values(version=SCHEMA_VERSION))
+            return
+        if tx.has_table(self.tables.version):
+            migrate(tx)
+        lost = find_lost(tx)
+        if lost and not mend:
+            refuse_lost(self.schema, lost)
+        if lost:
+            self._create(tx, lost)
+            mend_tables(tx, lost)
+
+    def _are_readable(self, tx: Transaction) -> bool:
+        if not tx.has_table(self.tables.version) and not tx.layout(self._names()):
+            return False
+        if tx.has_table(self.tables.version):
+            refuse_newer(self.schema, version := read_version(tx))
+            refuse_older(self.schema, version)
+        lost = find_lost(tx)
+        if lost:
+            refuse_lost(self.schema, lost)
+        return True
+
+    def _names(self) -> list[str]:
+        return [table.name for table in self.tables.metadata.sorted_tables]
+
+    def _create(self, tx: Transaction, names: Collection[str]) -> None:
+        tables = [t for t in self.tables.metadata.sorted_tables if t.name in names]
+        self.tables.metadata.create_all(tx.connection, tables)
+        self.index_control_tables(tx.connection, names)
 
 
 class Transaction:
@@ -366,7 +410,9 @@ class Transaction:
 
     def run(self, statement: Executable) -> int:
         """Run a statement; return how many rows it changed."""
-        result: Any = self.connection.execute(statement)
+        # SQLAlchemy remembers the count of an UPDATE or DELETE; that of an INSERT only if asked to.
+        counting = {"preserve_rowcount": True}
+        result: Any = self.connection.execute(statement, execution_options=counting)
         return int(result.rowcount)
 
     def rows(self, statement: Chosen) -> Sequence[Any]:
@@ -450,6 +496,38 @@ class Transaction:
         except self.connection.dialect.loaded_dbapi.Error as error:
             raise DBAPIError(f"upload to {table.name}", None, error, hide_parameters=True) from None
 
+    def has_table(self, table: Table | TableClause) -> bool:
+        """Return whether a table is there, also when this role may not read it."""
+        schema = self.warehouse.schema
+        return sa.inspect(self.connection).has_table(table.name, schema=schema)
+
+    def table_names(self) -> list[str]:
+        """Return the tables in our schema, without views."""
+        return sa.inspect(self.connection).get_table_names(schema=self.warehouse.schema)
+
+    def layout(self, names: Collection[str]) -> dict[str, dict[str, str]]:
+        """Return the columns of some of our tables, name to type, where this role may see them."""
+        listed = sa.table(
+            "columns",
+            *map(sa.column, ("table_catalog", "table_schema", "table_name", "column_name")),
+            sa.column("data_type"),
+            schema="information_schema",
+        )
+        chosen = sa.select(listed.c.table_name, listed.c.column_name, listed.c.data_type).where(
+            *self.warehouse.is_here(listed), listed.c.table_name.in_(list(names))
+        )
+        found: dict[str, dict[str, str]] = {}
+        for table_name, column_name, type_name in self.rows(chosen):
+            found.setdefault(table_name, {})[column_name] = type_name
+        return found
+
+    def add_column(self, table: Table | TableClause, name: str, kind: TypeEngine[Any]) -> None:
+        """Add a column to one of our tables; it is NULL in every row."""
+        place = _quoted(self.connection, self.warehouse.schema, table.name)
+        column = _quoted(self.connection, None, name)
+        type_name = kind.compile(self.connection.dialect)
+        self.connection.exec_driver_sql(f"ALTER TABLE {place} ADD COLUMN {column} {type_name}")
+
     def now(self) -> datetime:
         """Read the warehouse's clock, in UTC, without time zone."""
         value: datetime = self.connection.execute(
@@ -518,11 +596,9 @@ class Transaction:
             row.target_created_at,
         )
 
-    def runs_with_tables(self, kind: str, sync_name: str) -> list[int]:
-        """Return the runs of a sync that have a table of this kind, the newest first."""
-        names = sa.inspect(self.connection).get_table_names(schema=self.warehouse.schema)
-        runs = [run_of_table(kind, sync_name, name) for name in names]
-        return sorted((run for run in runs if run is not None), reverse=True)
+    def runs_with_tables(self, sync_name: str) -> dict[str, list[int]]:
+        """Return, by kind of run table, the runs of a sync that have one, the newest first."""
+        return runs_of_tables(sync_name, self.table_names())
 
 
 def quoted(*names: str | None) -> str:

@@ -245,6 +245,11 @@ class DuckDBWarehouse(Warehouse):
         finally:
             native.unregister("uploaded")
 
+    def is_here(self, listed: FromClause) -> list[Expression]:
+        """Look in this file only, whatever else is attached; names have no case here."""
+        schema = sa.func.lower(listed.c.table_schema) == self.schema.lower()
+        return [listed.c.table_catalog == sa.func.current_database(), schema]
+
     def now_expression(self) -> Expression:
         """Return this process's clock: an embedded database has no other."""
         return sa.literal(self.clock.now().replace(tzinfo=None), sa.DateTime)

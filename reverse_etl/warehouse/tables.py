@@ -14,6 +14,9 @@ changes are a promise to users' dashboards: columns are added, never renamed. Th
     changes_S_N     the plan of run N, in the order of ``_seq``
     outcomes_S_N    the changes of run N that were not plain successes
 
+``snapshot_rows`` and ``changes_rows`` are how many rows the committed run left in its snapshot and
+in its plan: a table that has another number of rows was changed by hand (``damage.py``).
+
 ``fields`` and ``_fields`` are the destination fields that a person may hold from us, for
 destinations where a delete clears them: *field sets* (``statements/field_sets.py``), else NULL.
 """
@@ -21,6 +24,7 @@ destinations where a delete clears them: *field sets* (``statements/field_sets.p
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -43,13 +47,14 @@ from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.types import TypeEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from sqlalchemy import ColumnClause, TableClause
 
     from reverse_etl.warehouse.sql import Chosen
 
-SCHEMA_VERSION = 2
+# A change of the control tables, or of run tables that are read later, is a step of migrations.py.
+SCHEMA_VERSION = 3
 
 RUN_TABLES = ("snapshot", "refused", "changes", "outcomes")
 
@@ -66,7 +71,8 @@ class ControlTables:
             "sync_state",
             text="sync_name lease_owner account_host account_kind account_object target_id"
             " target_name mapping",
-            number="lease_token last_run_id committed_run_id position send_limit requests_sent",
+            number="lease_token last_run_id committed_run_id position send_limit requests_sent"
+            " snapshot_rows changes_rows",
             time="lease_expires_at target_created_at",
         )
         self.runs = self._table(
@@ -129,6 +135,15 @@ class ControlTables:
         return Table(name, self.metadata, *(Column(word, types[word]) for word in names))
 
 
+@cache
+def control_tables(schema: str) -> ControlTables:
+    """Return the control tables of a schema, always the same objects.
+
+    SQLAlchemy knows a statement that it has compiled by the tables in it.
+    """
+    return ControlTables(schema)
+
+
 def exact(name: str) -> quoted_name:
     """Return a name that is always quoted, so that it means just these letters."""
     return quoted_name(name, quote=True)
@@ -143,6 +158,17 @@ def run_of_table(kind: str, sync_name: str, table_name: str) -> int | None:
     """Return the run in a run table's name, or None when it is not one of this sync."""
     found = re.fullmatch(rf"{kind}_{re.escape(sync_name)}_(\d+)", table_name)
     return int(found[1]) if found else None
+
+
+def runs_of_tables(sync_name: str, table_names: Collection[str]) -> dict[str, list[int]]:
+    """Return, by kind of run table, the runs of a sync that have one, the newest first."""
+    return {
+        kind: sorted(
+            (run for name in table_names if (run := run_of_table(kind, sync_name, name))),
+            reverse=True,
+        )
+        for kind in RUN_TABLES
+    }
 
 
 def clause(

@@ -45,6 +45,30 @@ def touch(table: Table) -> tuple[Insert, Update, Delete]:
     )
 
 
+def read_version(version: Table) -> Chosen:
+    """Read the version of our tables; no row where somebody took it away."""
+    return select(func.max(version.c.version))
+
+
+def change_version(version: Table, before: int, after: int) -> Update:
+    """Claim a migration: of two at once, only the first changes a row."""
+    return update(version).where(version.c.version == before).values(version=after)
+
+
+def held_leases(state: Table, now: Expression) -> Chosen:
+    """Find the leases that are held and have not expired, in tables of any version."""
+    row = state.c
+    chosen = select(row.sync_name, row.lease_owner, row.lease_expires_at)
+    return chosen.where(row.lease_expires_at > now).order_by(row.sync_name)
+
+
+def committed_runs(state: Table) -> Chosen:
+    """Find each sync's last committed run, in tables of any version."""
+    row = state.c
+    chosen = select(row.sync_name, row.committed_run_id)
+    return chosen.where(row.committed_run_id.is_not(None)).order_by(row.sync_name)
+
+
 def know_sync(state: Table, sync_name: str) -> Insert:
     """Make the sync's row when there is none."""
     there = select(state.c.sync_name).where(state.c.sync_name == sync_name).exists()
@@ -96,6 +120,8 @@ def commit_run(  # noqa: PLR0913 - the commit point names all that it makes true
     send_limit: int,
     mapping: str,
     account: dict[str, Any],
+    snapshot_rows: int | None = None,
+    changes_rows: int | None = None,
 ) -> Update:
     """Point to this run: from here on it is the base, and its plan the last one."""
     return _mine(state, sync_name, token).values(
@@ -104,6 +130,8 @@ def commit_run(  # noqa: PLR0913 - the commit point names all that it makes true
         send_limit=send_limit,
         requests_sent=0,
         mapping=mapping,
+        snapshot_rows=snapshot_rows,
+        changes_rows=changes_rows,
         **account,
     )
 

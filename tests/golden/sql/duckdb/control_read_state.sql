@@ -15,6 +15,8 @@ SELECT reverse_etl.sync_state.sync_name,
   reverse_etl.sync_state.position,
   reverse_etl.sync_state.send_limit,
   reverse_etl.sync_state.requests_sent,
+  reverse_etl.sync_state.snapshot_rows,
+  reverse_etl.sync_state.changes_rows,
   reverse_etl.sync_state.lease_expires_at,
   reverse_etl.sync_state.target_created_at
 FROM reverse_etl.sync_state
