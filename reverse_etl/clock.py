@@ -23,6 +23,9 @@ class Clock(Protocol):
         ...
 
 
+_BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
 class SystemClock:
     """The clock of this machine."""
 
@@ -31,8 +34,12 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return ``time.monotonic()``."""
-        return time.monotonic()
+        """Return the seconds since the machine started, those while it slept included.
+
+        Where there is such a clock (Linux): ``time.monotonic()`` stands still meanwhile, so after
+        a nap a lease would look younger than it is.
+        """
+        return time.monotonic() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)
 
     def sleep(self, seconds: float) -> None:
         """Wait with ``time.sleep``."""

@@ -25,6 +25,7 @@ from pydantic import (
     SecretStr,
     SerializeAsAny,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -145,9 +146,28 @@ class EngineConfig(_Model):
     """How runs behave, whatever the sync; all durations in seconds."""
 
     lease_seconds: Number = Field(default=30, ge=1, le=3600)
+    heartbeat_seconds: Number | None = Field(
+        default=None,
+        gt=0,
+        description="How often a run renews its lease; less than half of it. Default: a third.",
+    )
     checkpoint_seconds: Number = Field(default=5, gt=0, le=600)
     max_parallel_syncs: Whole = Field(default=4, ge=1, le=64)
     shutdown_seconds: Number = Field(default=30, ge=0, le=3600)
+
+    @field_validator("heartbeat_seconds")
+    @classmethod
+    def _twice_within_lease(cls, heartbeat: float | None, info: ValidationInfo) -> float | None:
+        """Let one renewal fail without losing the lease."""
+        lease = info.data.get("lease_seconds")  # None when it is refused itself
+        if lease is not None and heartbeat is not None and heartbeat >= lease / 2:
+            raise ValueError(f"must be less than half of engine.lease_seconds ({lease:g})")
+        return heartbeat
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between two renewals of a lease."""
+        return self.heartbeat_seconds or self.lease_seconds / 3
 
 
 NotificationEvent = Literal["failed", "held", "recovered"]

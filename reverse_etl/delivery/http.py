@@ -48,6 +48,13 @@ SPOOL_PAUSES = 6
 SPOOLED_BYTES = 4_000_000_000
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
+# What the names of httpcore's errors mean to a person.
+_BREAKS = {
+    "ReadError": "it was reset",
+    "WriteError": "it was reset while the request was being sent",
+    "RemoteProtocolError": "the server closed it, or what came is no HTTP",
+}
+
 # At DEBUG httpcore logs the headers of an answer, in which a server may repeat the key.
 logging.getLogger("httpcore").setLevel(logging.INFO)
 
@@ -215,7 +222,8 @@ class HttpTransport:
             return NoAnswer(str(error))
         # Not the text of these: it may quote headers, ours or the server's.
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            return NoAnswer(f"the connection broke before the answer was complete ({_kind(error)})")
+            how = _BREAKS.get(_kind(error), _kind(error))
+            return NoAnswer(f"the connection broke before the answer was complete: {how}")
 
     def _send(self, job: _Job) -> Response:
         request = job.request

@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import uuid
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 from reverse_etl.errors import Busy, LeaseLost, WarehouseError
@@ -27,6 +28,13 @@ _PROCESS = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
 # The leases of this process that are in use. An embedded database has no heartbeat, so there the
 # clock says nothing; a lease that nobody here holds any more is as dead as another process's.
 _IN_USE: set[str] = set()
+
+# Between finding a lease there and taking it no other thread may do the same; held for an
+# embedded database only, which makes two writers of one row fail instead of wait.
+_CHANGING = threading.Lock()
+
+# Longest time that a run waits for a renewal on its way, when it ends.
+JOIN_SECONDS = 5.0
 
 
 class Lease:
@@ -64,10 +72,23 @@ class Lease:
             Busy: Another run holds it; the text says who and until when.
         """
         started = self._clock.monotonic()
-        try:
-            self._know_sync()
-        except WarehouseError:
-            self._know_sync()  # another process wrote the row in the same moment
+        with self._alone():
+            try:
+                self._know_sync()
+            except WarehouseError:
+                self._know_sync()  # another process wrote the row in the same moment
+            try:
+                self._take()
+            except WarehouseError:
+                self._take()  # perhaps it was taken, and only the word of it was lost
+            _IN_USE.add(self._owner)
+        self._renewed_at = started
+
+    def _alone(self) -> AbstractContextManager[object]:
+        """Keep the other threads away where they, and nobody else, can want the same lease."""
+        return _CHANGING if self._warehouse.lock_proves_lease else nullcontext()
+
+    def _take(self) -> None:
         with self._warehouse.transaction() as tx:
             held = self._row(tx)
             statement = control.take_lease(
@@ -78,13 +99,13 @@ class Lease:
                 self._warehouse.after_now(self._seconds),
                 force=self._warehouse.lock_proves_lease,
             )
-            taken = not self._is_in_use(held.lease_owner) and tx.run(statement) == 1
+            is_ours = held.lease_owner == self._owner
+            is_free = not self._is_in_use(held.lease_owner)
+            taken = is_ours or (is_free and tx.run(statement) == 1)
             now = self._row(tx)  # read again: another process may have won in between
             if not taken:
                 raise Busy(self._who(now.lease_owner, str(now.lease_expires_at)))
             self.token = now.lease_token
-        _IN_USE.add(self._owner)
-        self._renewed_at = started
 
     def _row(self, tx: Transaction) -> Any:  # noqa: ANN401 - a row of sync_state
         return tx.rows(control.read_state(self._state, self._sync_name))[0]
@@ -99,6 +120,8 @@ class Lease:
         return self._warehouse.lock_proves_lease and ours
 
     def _who(self, owner: str | None, until: str) -> str:
+        if owner is None:  # given back between our two looks
+            return f"sync {self._sync_name} was busy until now. Nothing was written; try again."
         return (
             f"sync {self._sync_name} is busy: {owner} is running it and holds the lease until "
             f"{until} UTC. Nothing was written; try again when that run has ended."
@@ -110,16 +133,16 @@ class Lease:
         Raises:
             LeaseLost: Another run has taken it.
         """
-        with self._lock:
-            started = self._clock.monotonic()
-            until = self._warehouse.after_now(self._seconds)
-            with self._warehouse.transaction() as tx:
-                self.guard(
-                    tx.run(
-                        control.renew_lease(self._state, self._sync_name, self.token, until),
-                    ),
-                )
-            self._renewed_at = started
+        started = self._clock.monotonic()
+        until = self._warehouse.after_now(self._seconds)
+        renewed = control.renew_lease(self._state, self._sync_name, self.token, until)
+        # Our own name too: given back, the row keeps our token until somebody takes it, and a
+        # renewal that was long on its way would close the sync to everybody for another while.
+        still_held = renewed.where(self._state.c.lease_owner == self._owner)
+        with self._warehouse.transaction() as tx:
+            self.guard(tx.run(still_held))
+        with self._lock:  # never around the statement: one that hangs must not stop the other
+            self._renewed_at = max(self._renewed_at, started)
 
     def check(self, request_timeout_s: float) -> None:
         """Make sure that a request started now ends while the lease is ours.
@@ -151,19 +174,26 @@ class Lease:
 
     def give_back(self) -> None:
         """Let the next run in at once; harmless when the lease is already lost."""
-        _IN_USE.discard(self._owner)
-        with self._warehouse.transaction() as tx:
-            tx.run(control.give_lease_back(self._state, self._sync_name, self.token))
+        with self._alone():
+            _IN_USE.discard(self._owner)
+            with self._warehouse.transaction() as tx:
+                tx.run(control.give_lease_back(self._state, self._sync_name, self.token))
 
 
 class Heartbeat:
-    """Renews a lease every third of its length, beside whatever the run is doing."""
+    """Renews a lease every so often, beside whatever the run is doing."""
 
     def __init__(self, lease: Lease, warehouse: Warehouse, seconds: float) -> None:
-        """Prepare; nothing beats until the ``with`` block, or where a file lock proves it."""
+        """Prepare; nothing beats until the ``with`` block, or where a file lock proves it.
+
+        Args:
+            lease: What is renewed.
+            warehouse: Where it is.
+            seconds: Between two renewals.
+        """
         self._lease = lease
         self._needed = not warehouse.lock_proves_lease
-        self._pause = seconds / 3
+        self._pause = seconds
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -175,10 +205,14 @@ class Heartbeat:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop beating."""
+        """Stop beating.
+
+        A renewal that hangs in the warehouse is left behind: the run has nothing to wait for,
+        and what is renewed after the lease was given back changes nothing (see ``renew``).
+        """
         self._ended.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(JOIN_SECONDS)
 
     def _beat(self) -> None:
         while not self._ended.wait(self._pause):

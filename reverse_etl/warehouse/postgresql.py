@@ -1,4 +1,11 @@
-"""PostgreSQL: psycopg for statements, ADBC for reading the plan as Arrow."""
+"""PostgreSQL: psycopg for statements, ADBC for reading the plan as Arrow.
+
+A network or a server that vanishes says nothing: a connection then waits for ever, and on the
+other side the server keeps the locks of a client that is no more, for two hours by default. So
+both sides are told to look after each other (``PATIENCE``), which finds it out within about a
+minute. A server that is there but slow is waited for: a query may take hours;
+``statement_timeout`` is for whoever knows better, as in ``?options=-c statement_timeout=600s``.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +14,50 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from reverse_etl.errors import WarehouseError
+from reverse_etl.errors import ReverseEtlError, WarehouseError
 from reverse_etl.warehouse.base import Warehouse, quoted
 from reverse_etl.warehouse.shape import Kind, SourceColumn
 from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
 from reverse_etl.warehouse.tables import ControlTables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import pyarrow as pa
     from sqlalchemy import Connection, Engine, Executable, TableClause
 
+PATIENCE = {
+    "connect_timeout": "15",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""Seconds (the last one: milliseconds) of silence, unless the URL says otherwise.
+
+Source: PostgreSQL manual, "Database Connection Control Functions", "Parameter Key Words".
+"""
+
+# The server looks after this session by the same figures. Asked for in SQL and not as a parameter
+# of the connection: poolers refuse those that they do not know.
+_SERVER_SIDE = {
+    "tcp_keepalives_idle": "keepalives_idle",
+    "tcp_keepalives_interval": "keepalives_interval",
+    "tcp_keepalives_count": "keepalives_count",
+    "tcp_user_timeout": "tcp_user_timeout",
+}
+
+# A process that is stopped inside a transaction keeps its locks, on the lease too, so that nobody
+# could ever take over. Between two statements of ours there is no work that takes so long.
+_IDLE_IN_TRANSACTION = "idle_in_transaction_session_timeout"
+_IDLE_SECONDS = 60
+
 _NO_RIGHT = "42501"
 _OTHER_COLUMNS = "42P16"
+# Beginnings of SQLSTATE: the connection failed; the server goes, or ends all sessions.
+_NO_CONNECTION = ("08", "57P")
 _DEPENDENTS = "2BP01"
 
 # Classes of SQLSTATE whose messages speak of the statement or the server, never of a row.
@@ -151,21 +186,36 @@ class PostgreSQLWarehouse(Warehouse):
     sql = PostgreSQLSql()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the base
-        """Read the URL; a bare ``postgresql://`` means psycopg."""
+        """Read the URL; a bare ``postgresql://`` means psycopg, and ``PATIENCE`` is added."""
         super().__init__(*args, **kwargs)
         if self.url.drivername in {"postgresql", "postgres"}:
             self.url = self.url.set(drivername="postgresql+psycopg")
+        self.url = self.url.update_query_dict(PATIENCE | dict(self.url.query))
         self._reader: Any = None
 
     def make_engine(self) -> Engine:
         """Return the engine; say how to install the driver when it is missing."""
         try:
-            return super().make_engine()
+            engine = super().make_engine()
         except ModuleNotFoundError as error:
             raise WarehouseError(
                 f"PostgreSQL needs the module {error.name}: "
                 "install it with  pip install 'reverse-etl[postgres]'",
             ) from None
+        sa.event.listen(engine, "connect", self._ask_to_be_looked_after)
+        return engine
+
+    def _ask_to_be_looked_after(self, native: Any, _record: object) -> None:  # noqa: ANN401 - psycopg's
+        """Let the server notice when we vanish, so that what we had locked is free again."""
+        wanted = [(name, self.url.query[ours]) for name, ours in _SERVER_SIDE.items()]
+        settings = ", ".join(["set_config(%s, %s, false)"] * len(wanted))
+        native.autocommit = True  # a rollback would take the settings back
+        native.execute(f"SELECT {settings}", [word for pair in wanted for word in pair])
+        native.execute(
+            "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s AND setting = '0'",
+            [f"{_IDLE_SECONDS}s", _IDLE_IN_TRANSACTION],
+        )
+        native.autocommit = False
 
     def close(self) -> None:
         """Close the Arrow connection too."""
@@ -206,6 +256,8 @@ class PostgreSQLWarehouse(Warehouse):
                 cursor.execute(statement)
                 table: pa.Table = cursor.fetch_arrow_table()
         except Error as error:
+            if _is_lost(error):
+                raise self._lost(error) from None
             raise WarehouseError(f"the warehouse failed: {self.plain_reason(error)}") from None
         return table
 
@@ -247,22 +299,25 @@ class PostgreSQLWarehouse(Warehouse):
             connection.exec_driver_sql(f"CREATE INDEX ON {name} USING brin ({quote(by)})")
         connection.exec_driver_sql(f"ANALYZE {name}")
 
-    def index_control_tables(self, connection: Connection) -> None:
+    def index_control_tables(self, connection: Connection, names: Collection[str]) -> None:
         """Index what grows for years: the log by time, the rest by sync."""
         # An index stays with its table object, and would be made with it another time.
         tables = ControlTables(self.schema)
-        log, failed = tables.log, tables.failed
-        sa.Index("sync_log_finished", log.c.sync_finished_at, postgresql_using="brin").create(
-            connection,
+        log, failed, state, runs = tables.log, tables.failed, tables.state, tables.runs
+        indexes = (
+            sa.Index("sync_log_finished", log.c.sync_finished_at, postgresql_using="brin"),
+            sa.Index("failed_records_identity", failed.c.sync_name, failed.c.identity),
+            sa.Index("sync_state_name", state.c.sync_name, unique=True),
+            sa.Index("sync_runs_run", runs.c.sync_name, runs.c.sync_run_id, unique=True),
         )
-        sa.Index("failed_records_identity", failed.c.sync_name, failed.c.identity).create(
-            connection,
-        )
-        state, runs = tables.state, tables.runs
-        sa.Index("sync_state_name", state.c.sync_name, unique=True).create(connection)
-        sa.Index("sync_runs_run", runs.c.sync_name, runs.c.sync_run_id, unique=True).create(
-            connection,
-        )
+        # A table that was renamed has kept the names of its indexes.
+        named = sa.text("SELECT indexname FROM pg_indexes WHERE schemaname = :schema")
+        taken = set(connection.scalars(named, {"schema": self.schema}))
+        for index in indexes:
+            if index.table is not None and index.table.name in names:
+                while index.name in taken:
+                    index.name = sa.quoted_name(f"{index.name}_anew", quote=None)
+                index.create(connection)
 
     def replace_view(self, connection: Connection, statement: Executable) -> bool:
         """Replace a view in place, unless a column changed its collation.
@@ -297,6 +352,19 @@ class PostgreSQLWarehouse(Warehouse):
             ],
         )
 
+    def explained(self, error: SQLAlchemyError, source: str | None = None) -> ReverseEtlError:
+        """Explain an error; a connection that breaks under a query is no fault of the query."""
+        if isinstance(error, DBAPIError) and _is_lost(error.orig):
+            return self._lost(error.orig)
+        return super().explained(error, source)
+
+    def _lost(self, error: BaseException | None) -> WarehouseError:
+        place = f" at {self.url.host}:{self.url.port or 5432}" if self.url.host else ""
+        return WarehouseError(
+            f"no connection to the warehouse{place}: {self.plain_reason(error)}. "
+            "Nothing is lost: try again when there is one.",
+        )
+
     def plain_reason(self, error: BaseException | None) -> str:
         """Return the server's message without its DETAIL, and without what it quotes of a row."""
         primary = getattr(getattr(error, "diag", None), "message_primary", None)
@@ -308,6 +376,14 @@ class PostgreSQLWarehouse(Warehouse):
             return f"a function raised an exception (SQLSTATE {state})"
         shown = re.sub(r"\d+", "…", _QUOTATION_MARK.split(text)[0].rstrip())
         return f"{shown} (SQLSTATE {state}; the rest is hidden, as it may quote a row)"
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    """Whether an error of a driver says that there is no connection, or none any more."""
+    state = getattr(error, "sqlstate", None)
+    if not state:  # then it is the driver that speaks, not the server
+        return any(each.__name__ == "OperationalError" for each in type(error).__mro__)
+    return str(state).startswith(_NO_CONNECTION)
 
 
 def _done_unless(state: str, connection: Connection, action: Callable[[], object]) -> bool:

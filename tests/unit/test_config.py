@@ -163,10 +163,12 @@ def test_defaults(write: Write) -> None:
     assert config.warehouses["local"].schema_name == "reverse_etl"
     assert config.engine.model_dump() == {
         "lease_seconds": 30,
+        "heartbeat_seconds": None,
         "checkpoint_seconds": 5,
         "max_parallel_syncs": 4,
         "shutdown_seconds": 30,
     }
+    assert config.engine.heartbeat == 10
     assert config.notifications == ()
     assert config.warnings == []
 
@@ -179,7 +181,9 @@ warehouses:
   other: {url: "postgresql://h/db"}
 destinations:
   crm: {type: small, api_key: "${SMALL_KEY}", region: south, request_timeout_seconds: 19.5}
-engine: {lease_seconds: 20, checkpoint_seconds: 0.5, max_parallel_syncs: 2, shutdown_seconds: 0}
+engine:
+  {lease_seconds: 20, heartbeat_seconds: 4.5, checkpoint_seconds: 0.5, max_parallel_syncs: 2,
+   shutdown_seconds: 0}
 notifications:
   - {url: "https://hooks.example.com/x", format: slack, on: [failed]}
 syncs:
@@ -207,6 +211,7 @@ syncs:
     assert config.warehouses["local"].control == "other"
     assert config.warehouses["local"].url.get_secret_value() == "postgresql+psycopg://u:p@h/db"
     assert config.engine.checkpoint_seconds == 0.5
+    assert config.engine.heartbeat == config.engine.heartbeat_seconds == 4.5
     assert config.notifications[0].on == ("failed",)
     assert sync.source.primary_key == ("a", "b")
     assert sync.schedule == Basic(timedelta(hours=1), time(12, 30))

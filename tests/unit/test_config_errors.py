@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -209,26 +208,6 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         load_config(tmp_path, {}, {})
 
 
-def test_a_huge_file_is_refused_at_once(tmp_path: Path) -> None:
-    started = time.perf_counter()
-    found = problems(tmp_path, b"a: 1\n" * 2_000_000)
-    assert found == [": the file has 10000000 bytes; a config has at most 1000000"]
-    assert time.perf_counter() - started < 2
-
-
-@pytest.mark.parametrize("merge", ["", "<<: "])
-def test_an_alias_bomb_is_refused_quickly(tmp_path: Path, merge: str) -> None:
-    """Nine levels of nine references would be 387 million values."""
-    lines = ["a0: &a0 {k: 1}"]
-    for level in range(1, 10):
-        reference = ", ".join([f"*a{level - 1}"] * 9)
-        lines.append(f"a{level}: &a{level} {{{merge or 'x: '}[{reference}]}}")
-    started = time.perf_counter()
-    (line,) = problems(tmp_path, "\n".join(lines))
-    assert "aliases repeat the file to more than 200000 values" in line
-    assert time.perf_counter() - started < 10
-
-
 def test_aliases_and_merges_within_reason_are_fine(tmp_path: Path) -> None:
     content = (
         CONFIG
@@ -342,6 +321,16 @@ TAG = "a YAML tag (!) is not accepted; remove it, or put the value in quotes"
          ":1:25: engine.lease_seconds: must be a finite number, got 'nan'"),
         ("warehouses:", "engine: {lease_seconds: 0}\nwarehouses:",
          ":1:25: engine.lease_seconds: must be at least 1, got 0"),
+        ("warehouses:", "engine: {heartbeat_seconds: 0}\nwarehouses:",
+         ":1:29: engine.heartbeat_seconds: must be more than 0, got 0"),
+        ("warehouses:", "engine: {heartbeat_seconds: true}\nwarehouses:",
+         ":1:29: engine.heartbeat_seconds: must be a number, got true"),
+        ("warehouses:", "engine: {heartbeat_seconds: 15}\nwarehouses:",
+         (":1:29: engine.heartbeat_seconds: must be less than half of engine.lease_seconds (30), "
+          "got 15")),
+        ("warehouses:", "engine: {heartbeat_seconds: 5, lease_seconds: 9}\nwarehouses:",
+         (":1:29: engine.heartbeat_seconds: must be less than half of engine.lease_seconds (9), "
+          "got 5")),
         ("warehouses:", "engine: [1]\nwarehouses:",
          ":1:1: engine: must be a mapping of keys to values"),
         ("warehouses:", "notifications: {url: x}\nwarehouses:",

@@ -1,6 +1,12 @@
-"""The lease where a file lock stands in for a heartbeat; the rest is in the conformance suite."""
+"""The lease where a file lock stands in for a heartbeat.
+
+The rest is in the conformance suite and, between real processes, in ``tests/reliability``.
+"""
 
 from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -37,3 +43,31 @@ def test_a_lease_in_use_is_busy_however_old_it_is(duckdb_url: str) -> None:
             lease_in(warehouse).take()
         held.give_back()
         lease_in(warehouse).take()
+
+
+def test_of_many_threads_on_one_file_one_wins(duckdb_url: str) -> None:
+    """Also when two of them ask in the same moment: the others are told that it is busy."""
+    threads, rounds = 4, 25
+    start = threading.Barrier(threads, timeout=60)
+
+    def attempt(_: int) -> list[bool]:
+        return [take_together(start, lease_in(warehouse)) for _ in range(rounds)]
+
+    with warehouse_at(duckdb_url, "reverse_etl", SystemClock()) as warehouse:
+        warehouse.prepare_schema()
+        with ThreadPoolExecutor(threads) as pool:
+            taken = list(pool.map(attempt, range(threads)))
+    assert [sum(each) for each in zip(*taken, strict=True)] == [1] * rounds
+
+
+def take_together(start: threading.Barrier, lease: Lease) -> bool:
+    """Take a lease at the same moment as others; give it back when all have tried."""
+    start.wait()
+    try:
+        lease.take()
+    except Busy:
+        start.wait()
+        return False
+    start.wait()
+    lease.give_back()
+    return True

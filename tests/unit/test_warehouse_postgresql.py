@@ -281,3 +281,40 @@ def test_a_snapshot_is_compared_by_bytes(owner: Planner) -> None:
         "where table_name = 'snapshot_people_1' and column_name in ('_identity', 'email', 'v')"
     )
     assert collations == [("_identity", "C"), ("email", "C"), ("v", "C")]
+
+
+# --- a process that stands still -----------------------------------------------------------
+
+
+def test_who_stands_still_inside_a_transaction_loses_its_locks(postgres_url: str) -> None:
+    """Else nobody could take the lease over from a process that was stopped at the wrong moment."""
+    impatient = sa.make_url(postgres_url).update_query_dict(
+        {"options": "-c idle_in_transaction_session_timeout=200ms"}
+    )
+    text = impatient.render_as_string(hide_password=False)
+    lock = sa.text("lock table held")
+    with (
+        warehouse_at(text, OURS, StandingClock()) as stopped,
+        warehouse_at(postgres_url, OURS, StandingClock()) as other,
+    ):
+        with other.transaction() as tx:
+            tx.connection.execute(sa.text("create table held (x int)"))
+
+        def stand_still() -> None:
+            with stopped.transaction() as tx:
+                tx.connection.execute(lock)
+                with other.transaction() as free:
+                    free.connection.execute(lock)  # waits until the server ends the first one
+                tx.run(sa.text("select 1"))
+
+        with pytest.raises(WarehouseError, match="idle-in-transaction timeout"):
+            stand_still()
+
+
+def test_how_long_one_may_stand_still(postgres_url: str) -> None:
+    shown = sa.text("show idle_in_transaction_session_timeout")
+    with (
+        warehouse_at(postgres_url, OURS, StandingClock()) as warehouse,
+        warehouse.transaction() as tx,
+    ):
+        assert tx.connection.execute(shown).scalar_one() == "1min"
