@@ -6,6 +6,9 @@
 #   make example-audience   a list in Iterable equal to a query, against the local sandbox
 #   make example-profiles   experiments and churn risk in profile fields, the same way
 #   make test               style, types, import directions and every test
+#   make soak               the long version of the fault tests (hours; see docs/reliability.md)
+#   make mutate             mutation testing of planning and settling (about an hour)
+#   make audit-dependencies known holes in the pinned requirements; asks a service on the network
 #   make lint               the same without the tests
 #   make format             rewrite the code in the house style
 #   make test-lowest        the tests on a built wheel and the oldest dependencies allowed
@@ -62,6 +65,62 @@ lint: $(DEV_STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r reverse_etl connectors sample_warehouse examples
+
+# Each part prints its progress and its figures, ends non-zero when a promise was broken, and then
+# names the command that shows it again. Smaller: make soak SOAK_SEEDS=1-500 SOAK_KILLS=50
+SOAK_HISTORIES ?= 1000000
+SOAK_SEEDS ?= 1-10000
+SOAK_POSTGRES_SEEDS ?= 1-30000
+SOAK_KILLS ?= 500
+SOAK_TRANSPORT ?= 1000
+SOAK_EXAMPLES ?= 2000
+SOAK_JOBS ?= $(shell nproc)
+ON_POSTGRES := $(BIN)/python -m reverse_etl.testing.postgres $(BIN)/python -m
+
+.PHONY: soak soak-rules soak-seeds soak-postgres-seeds soak-examples soak-points soak-kills soak-transport
+soak: soak-rules soak-kills soak-transport soak-points soak-examples soak-seeds soak-postgres-seeds
+
+soak-rules: $(DEV_STAMP)
+	$(BIN)/python -m reverse_etl.testing.rules --histories $(SOAK_HISTORIES) --jobs $(SOAK_JOBS)
+
+soak-seeds: $(DEV_STAMP)
+	$(BIN)/python -m reverse_etl.testing.simulation --seeds $(SOAK_SEEDS) --jobs $(SOAK_JOBS)
+
+# Each job plays in a database of its own.
+soak-postgres-seeds: $(DEV_STAMP)
+	$(ON_POSTGRES) reverse_etl.testing.simulation --seeds $(SOAK_POSTGRES_SEEDS) \
+		--jobs $(SOAK_JOBS) $(foreach n,$(shell seq $(SOAK_JOBS)),--url {url})
+
+soak-examples: $(DEV_STAMP)
+	HISTORIES=$(SOAK_EXAMPLES) $(BIN)/python -m pytest tests/simulation/test_found_by_hypothesis.py
+
+soak-points: $(DEV_STAMP)
+	$(BIN)/python -m reverse_etl.testing.scenarios --singles --jobs $(SOAK_JOBS)
+	$(BIN)/python -m reverse_etl.testing.scenarios --pairs --jobs $(SOAK_JOBS)
+
+soak-kills: $(DEV_STAMP)
+	$(BIN)/python -m reverse_etl.testing.kills --kills $(SOAK_KILLS) --warehouse duckdb
+	$(BIN)/python -m reverse_etl.testing.kills --kills $(SOAK_KILLS) --warehouse postgresql
+
+soak-transport: $(DEV_STAMP)
+	TRANSPORT_CASES=$(SOAK_TRANSPORT) $(BIN)/python -m pytest tests/reliability/transport \
+		-k any_faults --numprocesses $(SOAK_JOBS)
+
+# Its tool is not among the pins: it brings a terminal interface with many dependencies.
+.PHONY: mutate
+mutate: $(DEV_STAMP)
+	@$(PIP) install 'mutmut>=3.8,<4'
+	$(BIN)/python -m mutmut run --max-children $(SOAK_JOBS)
+	$(BIN)/python -m mutmut results
+
+# Not among the pins: it has many dependencies, and says nothing without its service.
+.PHONY: audit-dependencies
+audit-dependencies: | $(BIN)/pip
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip -q install 'pip-audit>=2.10,<3'
+	.venv-audit/bin/pip-audit --strict --require-hashes --disable-pip \
+		-r requirements/run.txt -r requirements/dev.txt
 
 .PHONY: format
 format: $(DEV_STAMP)
@@ -86,7 +145,7 @@ requirements: $(UV)
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) .venv-lowest build dist .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) .venv-lowest .venv-audit mutants build dist .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -347,6 +347,8 @@ class _Steps:
             self.pending if pending else None,
             full=self.full,
         )
+        if pending and self.base is not None and self.shape.sends_alias:
+            self.tx.run(statements.write_again(self.pending, self.base))
         self.tx.create(self.tables.changes, statements.plan(), temporary=self.temporary)
         if not self.temporary:
             self.tx.finish(self.tables.changes, by="_seq")

@@ -22,13 +22,13 @@ import sys
 
 def main() -> int:
     """Run ``reverse-etl`` with the arguments of the process; return its exit code."""
-    from reverse_etl.cli.app import run  # noqa: PLC0415 - importing a name costs nothing else
+    from reverse_etl.cli.app import run_process  # noqa: PLC0415 - importing a name costs nothing else
 
-    return run(sys.argv[1:])
+    return run_process(sys.argv[1:])
 
 
 def run_sync_main() -> int:
     """Run ``run-sync``, the same as ``reverse-etl run-sync``; return its exit code."""
-    from reverse_etl.cli.app import run  # noqa: PLC0415 - as above
+    from reverse_etl.cli.app import run_process  # noqa: PLC0415 - as above
 
-    return run(["run-sync", *sys.argv[1:]], program="run-sync")
+    return run_process(["run-sync", *sys.argv[1:]], program="run-sync")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -68,6 +70,21 @@ def _app() -> typer.Typer:
     )
     app.command("schema")(checking.schema)
     return app
+
+
+def run_process(arguments: Sequence[str], program: str = "reverse-etl") -> int:
+    """Run a command line as a process of its own; return the exit code."""
+    # A plan, a log, a warehouse: what is made here may name people, so it is its owner's only.
+    os.umask(0o077)
+    output = Output()
+
+    def on_thread(ended: threading.ExceptHookArgs) -> None:
+        # Python's own hook would print what the error says.
+        if ended.exc_value is not None:
+            output.bug(ended.exc_value)
+
+    threading.excepthook = on_thread
+    return run(arguments, program, output)
 
 
 def run(

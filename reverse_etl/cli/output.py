@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 _GAP = "  "
@@ -24,7 +24,6 @@ class Output:
         json: Whether one JSON document is wanted instead of text.
         quiet: Whether neither is wanted: the caller reads ``result``.
         result: What the document of the command holds, in either mode.
-        secrets: Texts that a traceback must not repeat.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -32,7 +31,6 @@ class Output:
         self.json = False
         self.quiet = quiet
         self.result: Mapping[str, Any] = {}
-        self.secrets: set[str] = set()
         self._is_done = False
 
     def say(self, text: str = "", style: str = "") -> None:
@@ -74,16 +72,28 @@ class Output:
             self.say(f"{indent}{line}")
 
     def bug(self, error: BaseException) -> None:
-        """Tell about an error that nobody expected: a line, and where it happened.
+        """Tell about an error that nobody expected: its kind, and where it happened.
 
-        The traceback has no local variables in it, and none of the known secrets.
+        Not what it says: a library may quote a row, or an address with a password in it.
         """
-        trace = "".join(traceback.format_exception(error))
-        for secret in self.secrets:
-            trace = trace.replace(secret, "***")
         name = type(error).__name__
         self.note(f"this is a bug in reverse-etl ({name}); please report it with these lines:")
-        self.note(trace.rstrip())
+        self.note("".join(_trace(error, set())).rstrip())
+
+
+def _trace(error: BaseException, seen: set[int]) -> Iterator[str]:
+    """Yield a traceback in which errors have no text and frames no local variables."""
+    seen.add(id(error))
+    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if earlier is not None and id(earlier) not in seen:
+        yield from _trace(earlier, seen)
+        yield "which led to:\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__name__} (what it says is hidden, as it may quote a row)\n"
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield "among others:\n"
+            yield from _trace(each, seen)
 
 
 def has_colours(stream: TextIO) -> bool:

@@ -55,7 +55,6 @@ class Session:
         from reverse_etl.config import find_config, load_config  # noqa: PLC0415 - loads pydantic
 
         config = load_config(find_config(self.config_path, os.environ), os.environ)
-        self.output.secrets |= _secrets(config)
         for warning in config.warnings:
             self.output.note(f"warning: {warning}")
         return config
@@ -71,16 +70,3 @@ def session_of(ctx: typer.Context, config: Path | None, *, as_json: bool) -> Ses
     session: Session = ctx.obj
     session.take(config, as_json=as_json)
     return session
-
-
-def _secrets(config: Config) -> set[str]:
-    """Return what must not appear anywhere: keys, passwords, addresses that are passwords."""
-    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - only with a config
-
-    found = {a.api_key.get_secret_value() for a in config.destinations.values() if a.api_key}
-    found |= {notification.url.get_secret_value() for notification in config.notifications}
-    for warehouse in config.warehouses.values():
-        url = warehouse.url.get_secret_value()
-        password = urlsplit(url).password
-        found |= {url, password, unquote(password)} if password else set()
-    return found

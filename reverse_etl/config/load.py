@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +39,12 @@ _MAX_KEY_CHARACTERS = 4_096  # of an API key; a header may not be much longer
 _API_KEY = re.compile(r"[!-~]+", re.ASCII)
 _URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:\+[A-Za-z0-9_]+)?://", re.ASCII)
 _DUCKDB_URL = re.compile(r"(?P<scheme>[^:]+)://(?P<host>[^/?]*)(?:/(?P<path>[^?]*))?(?P<query>.*)")
+# As SQLAlchemy reads it: a password ends at the first @.
+_SERVER_URL = re.compile(
+    r"[^:]+://(?:[^:/]*(?::(?P<password>[^@]*))?@)?(?P<host>\[[^\]/?@]*\]|[^\[/:?@]*)(?::(?P<port>[0-9]*))?"
+    r"(?:/[^?@]*)?(?:[?].*)?",
+    re.DOTALL,
+)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -119,6 +126,7 @@ class _Load:
         self._problems = Problems(str(path), document)
         self._manifests = Manifests()
         self._warnings: list[str] = []
+        self._literals: list[KeyPath] = []
         self._connectors: dict[str, Connector] = {}
         for variables in document.variables.values():
             for name, value in variables.items():
@@ -136,6 +144,7 @@ class _Load:
         lines = self._problems.lines()
         if lines:
             raise ConfigError(lines)
+        self._warn_of_readers()
         return Config(
             path=self._path,
             warehouses=warehouses,
@@ -185,6 +194,9 @@ class _Load:
             return
         if "@" in url:  # a user name, and most likely a password
             self._problems.hide(url, "(the URL)")
+        written = _SERVER_URL.fullmatch(self._document.templates.get(path, url).strip())
+        if written is not None and written["password"] and "${" not in written["password"]:
+            self._literals.append(path)
         try:
             raw["url"] = absolute_url(url.strip(), self._folder)
         except ValueError as error:
@@ -363,8 +375,18 @@ class _Load:
                 "file can be shared"
             )
             self._warnings.append(self._problems.line(source, message))
+            self._literals.append(source)
         if isinstance(key, str):
             raw["api_key"] = self._checked_key(source, key.strip())
+
+    def _warn_of_readers(self) -> None:
+        """Warn once when a secret stands in a file that not only its owner may read."""
+        if self._literals and self._path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            message = (
+                "others on this machine may read this file, and the secret in it; "
+                f"run: chmod 600 {self._path}"
+            )
+            self._warnings.append(self._problems.line(min(self._literals), message))
 
     def _check_keyless(self, path: KeyPath, account: AccountSettings) -> None:
         """Note a missing key, where the connector cannot do without one."""
@@ -469,13 +491,19 @@ def absolute_url(url: str, folder: Path) -> str:
         folder: Where a relative path starts.
 
     Raises:
-        ValueError: It is no URL, or a DuckDB that lives in memory only; the text has no part
-            of the URL, which may hold a password.
+        ValueError: It is no URL, names no server, or a DuckDB that lives in memory only; the
+            text has no part of the URL, which may hold a password.
     """
     scheme = _URL_SCHEME.match(url)
     if scheme is None:
         raise ValueError("must be a SQLAlchemy URL such as duckdb:///warehouse.duckdb")
     if scheme[1] != "duckdb":
+        if _SERVER_URL.fullmatch(url) is None:
+            # Else the rest of the password would be taken for a host, and shown as one.
+            raise ValueError(
+                "must be SCHEME://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of "
+                "the password percent-encoded: @ is %40, : is %3A, / is %2F"
+            )
         return url
     match = _DUCKDB_URL.fullmatch(url)
     if match is None or match["host"]:

@@ -112,6 +112,8 @@ def _identity(kind: ProjectType, row: Row, owners: dict[str, str]) -> str | None
 
 def _values(played: Round, row: Row) -> dict[str, Any]:
     values = {name: getattr(row, column) for name, column in MAPPINGS[played.mapping].items()}
+    if played.plan_type == "text":
+        values = {name: None if v is None else str(v) for name, v in values.items()}
     return {name: value for name, value in values.items() if value is not None}
 
 

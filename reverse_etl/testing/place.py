@@ -6,34 +6,30 @@ Everything runs in virtual time. A :class:`Place` holds one warehouse for many h
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import SecretStr
+import duckdb
+import sqlalchemy as sa
+from sqlalchemy.pool import QueuePool
 
 import reverse_etl.run as engine
-from reverse_etl.config import Config, load_config
+from reverse_etl.config import Config
+from reverse_etl.errors import Busy, LeaseLost, WarehouseError
 from reverse_etl.ports import Ports
-from reverse_etl.testing.destination import LIST_ID, LIST_NAME, VirtualClock
-from reverse_etl.testing.histories import (
-    MAPPINGS,
-    History,
-    HybridSend,
-    Object,
-    ProjectType,
-    Round,
-    Row,
-)
+from reverse_etl.testing.destination import VirtualClock
+from reverse_etl.testing.histories import Round, When
 from reverse_etl.warehouse import warehouse_at
 from reverse_etl.warehouse.base import Transaction, Warehouse
 from reverse_etl.warehouse.duckdb import DuckDBWarehouse
+from reverse_etl.warehouse.duckdb_dialect import DuckDBConnection
 from reverse_etl.warehouse.lease import Lease
 
 SYNC = "simulated"
@@ -44,6 +40,10 @@ PAGE_ROWS = 4
 LEASE_SECONDS = 30
 
 _MOST_COMPILED = 2_000  # statements kept; some 100 KB each
+_MOST_PARSED = 5_000
+
+# How long a statement of one process waits for the locks of another, which stands still.
+_LOCK_WAIT_MS = 50
 
 
 class Crash(BaseException):
@@ -54,23 +54,45 @@ class Crash(BaseException):
 
 
 class Steps:
-    """Counts what a process does, and kills it (or fails a statement) when its time has come."""
+    """Counts what a process does, and kills it (or fails a statement) when its time has come.
+
+    Attributes:
+        dead: Whether the process is.
+        in_turn: Whether its other threads have to wait.
+        phase: Which part of a run it is in.
+    """
 
     def __init__(
         self,
         played: Round,
         trace: Callable[[str], None],
         coverage: Counter[str],
+        beside: Callable[[int], None] | None = None,
     ) -> None:
-        """Count for one round."""
-        self.dead = False
-        self._kill_at, self._fail_at = played.killed_at, played.failed_at
+        """Count for one round.
+
+        Args:
+            played: The round.
+            trace: Told what happens.
+            coverage: Counts it.
+            beside: Plays what the round says happens beside it, given by its place there.
+        """
+        self.dead = self.in_turn = False
+        self.phase = "lease"
+        self._kill_at, self._fail_at, self._outages = (
+            played.killed_at,
+            played.failed_at,
+            played.outages,
+        )
+        self._waiting = {n: each.at for n, each in enumerate(played.meanwhile) if beside}
+        self._beside = beside
         self._trace = trace
         self._coverage = coverage
         self._steps = self._statements = 0
+        self._passed: Counter[str] = Counter()
 
     def step(self, name: str) -> None:
-        """Pass a point at which the process may die.
+        """Pass a point at which the process may die; ``before`` or ``after``, and what.
 
         Raises:
             Crash: It does, or it is dead already.
@@ -78,25 +100,64 @@ class Steps:
         if self.dead:
             raise Crash(name)
         self._steps += 1
-        if self._steps == self._kill_at:
-            self._trace(f"killed at step {self._steps} ({name})")
-            self._coverage[f"killed {name}"] += 1
+        moment, _, what = name.partition(" ")
+        named = f"{moment} {self.phase}: {what}" if what else f"{self.phase}: {name}"
+        self._passed[named] += 1
+        if self._is_at(self._kill_at, self._steps, named):
+            self._trace(f"killed at step {self._steps} ({named})")
+            self._coverage[f"killed {named}"] += 1
             self.dead = True
-            raise Crash(name)
+            raise Crash(named)
+        # Between the check of the lease and the start of a request nothing can be proven; and a
+        # rival would wait for its turn, where the threads of a process take turns.
+        if self._waiting and name != "before request" and not self.in_turn:
+            self._play_what_is_due(named)
+
+    def _play_what_is_due(self, named: str) -> None:
+        for n, at in list(self._waiting.items()):
+            due = self._steps >= at if isinstance(at, int) else self._is_at(at, 0, named)
+            if due and self._beside is not None:
+                del self._waiting[n]
+                self._trace(f"meanwhile at step {self._steps} ({named})")
+                self._beside(n)
+
+    def _is_at(self, at: When | None, number: int, named: str) -> bool:
+        if isinstance(at, str):
+            name, _, nth = at.partition("#")
+            return named == name and self._passed[named] == int(nth or 1)
+        return at == number
 
     def fails(self, name: str) -> bool:
         """Pass a point at which the warehouse may fail; return whether it does."""
         self._statements += 1
-        if self._statements != self._fail_at:
+        number, named = self._statements, f"{self.phase}: {name}"
+        self._passed[named] += 1
+        out = any(0 <= number - each.first < each.count for each in self._outages)
+        if not out and not self._is_at(self._fail_at, number, named):
             return False
-        self._trace(f"warehouse fails at {self._statements} ({name})")
-        self._coverage[f"failed {name}"] += 1
+        self._trace(f"warehouse fails at {number} ({named})")
+        self._coverage[f"failed {named}"] += 1
         return True
 
 
+_NAMED = re.compile(
+    r"\b(?:table|into|update|from|view|analyze|index on)\s+(?:if (?:not )?exists\s+)?"
+    r'(?:"?ours"?\.)?"?([a-z_]+?)(?:_simulated(?:_\d+)?)?"?(?=[\s(;]|$)',
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=_MOST_PARSED)
+def kind_of(statement: str) -> str:
+    """Return the verb of a statement and the kind of table that it is about."""
+    verb = statement.split(None, 1)[0].lower()
+    found = _NAMED.search(statement)
+    return f"{verb} {found[1].lower()}" if found else verb
+
+
 def _hook_dialect(dialect: Any, now: Callable[[], Steps]) -> None:  # noqa: ANN401 - SQLAlchemy's
-    """Let statements and commits fail, and the process die around a commit."""
-    commit, rollback = dialect.do_commit, dialect.do_rollback
+    """Let statements and commits fail, and the process die around each."""
+    commit = dialect.do_commit
 
     def perhaps_fail(name: str) -> None:
         if now().fails(name):
@@ -104,50 +165,136 @@ def _hook_dialect(dialect: Any, now: Callable[[], Steps]) -> None:  # noqa: ANN4
 
     def do_commit(connection: Any) -> None:  # noqa: ANN401
         now().step("before commit")
-        perhaps_fail("before commit")
+        perhaps_fail("commit")
         commit(connection)
         now().step("after commit")
-        perhaps_fail("after commit")
-
-    def do_rollback(connection: Any) -> None:  # noqa: ANN401
-        if not now().dead:
-            rollback(connection)
+        perhaps_fail("commit unheard")
 
     def failing(execute: Callable[..., None]) -> Callable[..., None]:
-        def do_execute(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-            perhaps_fail("statement")
-            execute(*args, **kwargs)
+        def do_execute(cursor: Any, statement: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+            kind = kind_of(statement)
+            now().step(f"before {kind}")
+            perhaps_fail(kind)
+            execute(cursor, statement, *args, **kwargs)
+            now().step(f"after {kind}")
 
         return do_execute
 
-    dialect.do_commit, dialect.do_rollback = do_commit, do_rollback
+    dialect.do_commit = do_commit
     for name in ("do_execute", "do_execute_no_params"):
         setattr(dialect, name, failing(getattr(dialect, name)))
 
 
-class SimulatedRun(engine.Run):
-    """A run of the real engine, as a process of its own, with a small window."""
+# --- a run ---------------------------------------------------------------------------------
 
-    def __init__(self, config: Config, ports: Ports, options: engine.Options, place: Place) -> None:
-        """Bind the run; every run is another process, so it has another owner."""
+
+class SimulatedRun(engine.Run):
+    """A run of the real engine, as a process of its own, with a small window.
+
+    Attributes:
+        process: Names the process.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        ports: Ports,
+        options: engine.Options,
+        place: Place,
+        process: str | None = None,
+    ) -> None:
+        """Bind the run; every run is another process, unless one is named."""
         super().__init__(config, SYNC, options, ports)
         self._place = place
         clock = ports.clock
         assert isinstance(clock, VirtualClock)
+        self.process = process or place.new_process()
+        self._heartbeat, self._beats = config.engine.heartbeat, False
+        self._beaten_at = 0.0
         self.lease = Lease(
             self.warehouse,
             SYNC,
             seconds=config.engine.lease_seconds,
             clock=clock,
-            owner=f"process at {clock.monotonic()}",
+            owner=self.process,
         )
         self.window, self.page_rows = WINDOW, PAGE_ROWS
-        place.inhabit(self.warehouse)
+        for name in _PHASES:
+            setattr(self, name, self._phased(name.strip("_"), getattr(self, name)))
+        place.inhabit(self.warehouse, self.process)
+
+    def _phased(self, name: str, part: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a part of the run that says so to the steps."""
+
+        def phased(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the part
+            steps = self._place.steps
+            before, steps.phase = steps.phase, name
+            try:
+                return part(*args, **kwargs)
+            finally:
+                steps.phase = before
+
+        return phased
 
     def give_lease_back(self) -> None:
         """A dead process gives nothing back."""
         if not self._place.steps.dead:
             super().give_lease_back()
+
+    @contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """Beat while the wire is waited for: no other time passes, see :meth:`beat`."""
+        self._beats = not self.warehouse.lock_proves_lease
+        self._beaten_at = self.ports.clock.monotonic()
+        try:
+            yield
+        finally:
+            self._beats = False
+
+    def beat(self) -> None:
+        """Renew the lease when it is time, as the heartbeat's own thread would."""
+        now = self.ports.clock.monotonic()
+        if not self._beats or now - self._beaten_at < self._heartbeat:
+            return
+        self._beaten_at = now
+        try:
+            self.lease.renew()
+        except LeaseLost:
+            self._beats = False
+        except WarehouseError:
+            return
+
+
+_PHASES = (
+    *("examine", "recover", "begin", "plan", "_commit", "end_unplanned"),
+    *("deliver", "settle", "retain", "give_lease_back", "beat"),
+)
+
+
+# --- the warehouse -------------------------------------------------------------------------
+
+
+class _Parsed:
+    """A DuckDB connection that parses a statement once: its parser takes half of a small one."""
+
+    def __init__(self, native: duckdb.DuckDBPyConnection, known: dict[str, Any]) -> None:
+        """Wrap a connection; several share what is known."""
+        self._native = native
+        self._known = known
+
+    def execute(self, statement: str, *parameters: Any) -> Any:  # noqa: ANN401 - the driver's
+        """Run a statement."""
+        parsed = self._known.get(statement)
+        if parsed is None:
+            (parsed,) = duckdb.extract_statements(statement)
+            if len(self._known) > _MOST_PARSED:
+                self._known.clear()
+            self._known[statement] = parsed
+        return self._native.execute(parsed, *parameters)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the connection
+        """Be the connection in all else."""
+        return getattr(self._native, name)
 
 
 class Place:
@@ -161,6 +308,7 @@ class Place:
         url: SQLAlchemy URL of the warehouse.
         clock: Also its clock.
         steps: Of the process that is running now.
+        open_in: Processes that have it open.
     """
 
     schema = "ours"
@@ -170,36 +318,78 @@ class Place:
         self.url = url
         self.clock = VirtualClock()
         self.steps = Steps(Round(()), lambda _: None, Counter())
+        self.open_in: list[str] = []
         self.warehouse = warehouse_at(url, self.schema, self.clock)
         self._compiled: dict[Any, Any] = {}
+        self._parsed: dict[str, Any] = {}
+        self._processes = 0
         self._engine: Any = None
 
     def __enter__(self) -> Self:
         """Open the warehouse."""
         self.warehouse.open()
-        self._engine = self.warehouse.engine.execution_options(compiled_cache=self._compiled)
+        made = self._duckdb() if self.warehouse.lock_proves_lease else self._postgresql()
+        self._engine = made.execution_options(compiled_cache=self._compiled)
+        self.warehouse._engine = self._engine  # noqa: SLF001 - to look at what is there
         _hook_dialect(self._engine.dialect, lambda: self.steps)
-        if self.warehouse.lock_proves_lease:
-            self._say("SET threads = 1")
         return self
+
+    def _duckdb(self) -> sa.Engine:
+        warehouse: Any = self.warehouse
+        warehouse._anchor.execute("SET threads = 1")  # noqa: SLF001 - nobody else opens the file
+
+        def connect() -> DuckDBConnection:
+            native: Any = _Parsed(warehouse._anchor.cursor(), self._parsed)  # noqa: SLF001 - the same
+            return DuckDBConnection(native)
+
+        return sa.create_engine(
+            "duckdb://", creator=connect, poolclass=sa.NullPool, hide_parameters=True
+        )
+
+    def _postgresql(self) -> sa.Engine:
+        """Keep connections, but nothing of a session: logging in takes longer than a statement."""
+        wait = f"-c lock_timeout={_LOCK_WAIT_MS} -c synchronous_commit=off"
+        made = sa.create_engine(
+            self.warehouse.url,
+            poolclass=QueuePool,
+            hide_parameters=True,
+            connect_args={"options": wait},
+        )
+
+        def forget(connection: Any, _record: object, _reset: object) -> None:  # noqa: ANN401
+            connection.rollback()
+            connection.autocommit = True
+            connection.execute("DISCARD TEMP")
+            connection.autocommit = False
+
+        sa.event.listen(made, "reset", forget)
+        return made
 
     def __exit__(self, *_: object) -> None:
         """Close the warehouse."""
         self.warehouse.close()
 
+    def new_process(self) -> str:
+        """Return the name of a process that there never was."""
+        self._processes += 1
+        return f"process {self._processes}"
+
     def empty(self) -> None:
         """Forget the history before."""
         self.steps = Steps(Round(()), lambda _: None, Counter())
+        self.open_in.clear()
         if len(self._compiled) > _MOST_COMPILED:
             self._compiled.clear()
         self._say(f"DROP SCHEMA IF EXISTS {self.schema} CASCADE")
+        self.warehouse._prepared = False  # noqa: SLF001 - what it knew is gone
 
     def _say(self, statement: str) -> None:
         with self.warehouse.transaction() as tx:
             tx.connection.exec_driver_sql(statement)
 
-    def inhabit(self, warehouse: Warehouse) -> None:
+    def inhabit(self, warehouse: Warehouse, process: str) -> None:
         """Let the warehouse of a run live here: in virtual time, and as mortal as its process."""
+        self._share(warehouse, process)
         transaction = warehouse.transaction
 
         @contextmanager
@@ -209,13 +399,76 @@ class Place:
             with transaction() as tx:
                 yield tx
 
-        warehouse.make_engine = lambda: self._engine  # type: ignore[method-assign]
-        warehouse.transaction = mortal  # type: ignore[method-assign]
+        changed: Any = warehouse
+        changed.make_engine = lambda: self._engine
+        changed.transaction = mortal
+        if warehouse.lock_proves_lease:
+            changed.in_turn = self._in_turn
+        for name, kind in (("read_arrow", "read"), ("describe", "describe"), ("upload", "upload")):
+            setattr(changed, name, self._stepping(kind, getattr(warehouse, name)))
         if not warehouse.lock_proves_lease:
-            # A server has a clock of its own; here all clocks are the one that never waits.
-            embedded: Any = DuckDBWarehouse
-            warehouse.now_expression = partial(embedded.now_expression, warehouse)  # type: ignore[method-assign]
-            warehouse.after_now = partial(embedded.after_now, warehouse)  # type: ignore[method-assign]
+            # A server has a clock of its own; in virtual time it has to be asked of us.
+            server = DuckDBWarehouse("duckdb://", self.schema, _ServerClock(self.clock))
+            changed.now_expression, changed.after_now = server.now_expression, server.after_now
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Stand for a lock that only threads can wait for; here one runs inside another."""
+        self.steps.in_turn = True
+        try:
+            yield
+        finally:
+            self.steps.in_turn = False
+
+    def _stepping(self, kind: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Return work past SQLAlchemy that may fail, with the process dying around it."""
+
+        def stepping(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the work
+            self.steps.step(f"before {kind}")
+            if self.steps.fails(kind):
+                raise self._unwell(kind)
+            done = work(*args, **kwargs)
+            self.steps.step(f"after {kind}")
+            return done
+
+        return stepping
+
+    def _unwell(self, kind: str) -> Exception:
+        """Return what the driver raises, or the dialect in its place."""
+        text = "the simulated warehouse is unwell"
+        if kind == "read":
+            return WarehouseError(text)
+        error: Exception = self._engine.dialect.loaded_dbapi.OperationalError(text)
+        if kind == "describe":
+            return sa.exc.DBAPIError(kind, None, error, hide_parameters=True)
+        return error
+
+    def _share(self, warehouse: Warehouse, process: str) -> None:
+        """Let one process at a time open what only one can have open."""
+        opening, closing, changed = warehouse.open, warehouse.close, warehouse
+
+        def open_alone(*, read_only: bool = False) -> None:
+            if warehouse.lock_proves_lease and set(self.open_in) - {process}:
+                raise Busy("the simulated file is held by another process")
+            opening(read_only=read_only)
+            self.open_in.append(process)
+
+        def close() -> None:
+            if process in self.open_in:
+                self.open_in.remove(process)
+            warehouse._engine = None  # noqa: SLF001 - the engine is shared, and stays
+            closing()
+
+        changed.open = open_alone  # type: ignore[method-assign]
+        changed.close = close  # type: ignore[method-assign]
+
+
+class _ServerClock(VirtualClock):
+    """The clock of the server beside the one of the machine."""
+
+    def __init__(self, machine: VirtualClock) -> None:
+        """Tell the server's time."""
+        self.now = machine.server_now  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -228,90 +481,3 @@ def duckdb_place() -> Iterator[Place]:
             yield place
     finally:
         shutil.rmtree(folder)
-
-
-# --- the config of a round -----------------------------------------------------------------
-
-
-def config_of(history: History, played: Round, place: Place) -> Config:
-    """Return the config of a round: read from a file once, then changed in what rounds differ."""
-    name = history.by_name
-    loaded = _loaded(
-        history.object, history.project_type, history.hybrid_send, played.mapping, by_name=name
-    )
-    sync, account = loaded.syncs[SYNC], loaded.destinations["d"]
-    source = sync.source.model_copy(update={"query": _query(played.rows), "table": None})
-    destination = sync.destination
-    if history.object == "user":
-        destination = destination.model_copy(update={"on_delete": played.on_delete})
-    changed = {
-        "source": source,
-        "destination": destination,
-        "mode": played.mode,
-        "retry_failed_records": played.retry,
-        "max_delete_percent": played.max_delete_percent,
-    }
-    warehouse = loaded.warehouses["w"].model_copy(
-        update={"url": SecretStr(place.url), "schema_name": place.schema},
-    )
-    return replace(
-        loaded,
-        warehouses={"w": warehouse},
-        destinations={"d": account.model_copy(update={"retry_seconds": played.retry_seconds})},
-        syncs={SYNC: sync.model_copy(update=changed)},
-    )
-
-
-@cache
-def _loaded(
-    synced: Object, kind: ProjectType, hybrid_send: HybridSend, mapping: str, *, by_name: bool
-) -> Config:
-    hybrid = f"\n    hybrid_send: {hybrid_send}" if kind == "hybrid" else ""
-    chosen = f"{{name: {LIST_NAME}}}" if by_name else f"{{id: {LIST_ID}}}"
-    target = f", list: {chosen}" if synced == "list" else ""
-    identifiers = {
-        "email": "{email: email}",
-        "user_id": "{userId: user_id}",
-        "hybrid": "{userId: user_id, email: email}",
-    }[kind]
-    mapped = ", ".join(f"{name}: {column}" for name, column in MAPPINGS[mapping].items())
-    text = f"""
-warehouses: {{w: {{url: "duckdb:///unused.duckdb"}}}}
-destinations:
-  d:
-    type: iterable
-    api_key: simulated
-    project_type: {kind}{hybrid}
-    requests_per_second: 0
-    max_in_flight: {MAX_IN_FLIGHT}
-    records_per_request: {RECORDS_PER_REQUEST}
-engine: {{lease_seconds: {LEASE_SECONDS}, checkpoint_seconds: 1}}
-syncs:
-  {SYNC}:
-    source: {{warehouse: w, table: replaced, primary_key: id}}
-    destination: {{name: d, object: {synced}{target}}}
-    identifiers: {identifiers}
-    fields: {{{mapped}}}
-"""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "config.yaml")
-        path.write_text(text)
-        return load_config(path, {})
-
-
-_TYPES = {"id": "integer", "email": "text", "user_id": "text", "plan": "integer", "tier": "text"}
-
-
-def _query(rows: tuple[Row, ...]) -> str:
-    """Return a query that says just these rows."""
-    chosen = [
-        "select " + ", ".join(_cell(row, name, kind) for name, kind in _TYPES.items())
-        for row in rows or (Row(None, None, None, None, None),)
-    ]
-    return " union all ".join(chosen) + ("" if rows else " where false")
-
-
-def _cell(row: Row, name: str, kind: str) -> str:
-    value = getattr(row, name)
-    shown = "null" if value is None else str(value) if kind == "integer" else f"'{value}'"
-    return f"cast({shown} as {kind}) as {name}"

@@ -1,7 +1,7 @@
 """A PostgreSQL of one's own, from a wheel: no server, container or right on the machine is needed.
 
 The tests use it, and so does whatever wants a database for a while: the command runs another one
-with the URL of an empty database in the place of ``{url}``::
+with the URL of an empty database in the place of each ``{url}``::
 
     python -m reverse_etl.testing.postgres python -m reverse_etl.testing.simulation --url {url}
 """
@@ -208,11 +208,18 @@ def _await_server(server: PostgresServer, log: Path) -> None:
             return
 
 
+def _with_url(server: PostgresServer, number: int, part: str) -> str:
+    """Return a part of a command, with the URL of a new database if it asks for one."""
+    if "{url}" not in part:
+        return part
+    server.execute(f"create database of_part_{number}")
+    return part.replace("{url}", server.url(f"of_part_{number}", scheme="postgresql+psycopg"))
+
+
 def main(argv: list[str]) -> int:
-    """Run a command with the URL of a database that lives as long as it; return its exit code."""
+    """Run a command with the URLs of databases that live as long as it; return its exit code."""
     with running_server() as server:
-        url = server.url("postgres", scheme="postgresql+psycopg")
-        command = [part.replace("{url}", url) for part in argv]
+        command = [_with_url(server, n, part) for n, part in enumerate(argv)]
         return subprocess.run(command, check=False).returncode  # noqa: S603 - as it was asked for
 
 

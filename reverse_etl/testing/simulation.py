@@ -15,22 +15,25 @@ Run seeds by hand, and look closely at one::
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
+import multiprocessing
 import random
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from multiprocessing.queues import SimpleQueue
 
 import reverse_etl.run as engine
 from reverse_etl.connector import AccountSettings
 from reverse_etl.delivery.limiter import Pacers
-from reverse_etl.errors import ReverseEtlError
+from reverse_etl.errors import Busy, LeaseLost, ReverseEtlError
 from reverse_etl.ports import Ports
 from reverse_etl.testing.destination import (
     BULK_UPDATE,
-    LIST_ID,
     LIST_NAME,
     Project,
     Service,
@@ -39,17 +42,20 @@ from reverse_etl.testing.destination import (
     is_clearing,
 )
 from reverse_etl.testing.expected import expected
-from reverse_etl.testing.histories import MAPPINGS, History, Round, generate, smaller
-from reverse_etl.testing.place import (
-    MAX_IN_FLIGHT,
-    Crash,
-    Place,
-    SimulatedRun,
-    Steps,
-    config_of,
-    duckdb_place,
+from reverse_etl.testing.histories import (
+    FAULTS,
+    LIST_ID,
+    MAPPINGS,
+    OTHER_LIST_ID,
+    History,
+    Round,
+    generate,
+    smaller,
 )
+from reverse_etl.testing.place import Crash, Place, SimulatedRun, Steps, duckdb_place
 from reverse_etl.testing.promises import Books, PlayedRun, Witness, demand
+from reverse_etl.testing.round_config import config_of
+from reverse_etl.testing.rules.agreement import Agreement
 
 
 @dataclass
@@ -93,9 +99,10 @@ class Player:
         self.place = place
         self.played = played
         self.clock = place.clock = place.warehouse.clock = VirtualClock()
-        lists = {} if history.by_name else {LIST_ID: LIST_NAME}
+        lists = {} if history.by_name else {LIST_ID: LIST_NAME, OTHER_LIST_ID: "Another"}
         self.project = Project(history.project_type, lists)
         self.witness = Witness(history, self.project)
+        self.agreement = Agreement(history, played.coverage)
         self.number = 0
 
     def trace(self, line: str) -> None:
@@ -105,18 +112,17 @@ class Player:
     def play(self, played: Round) -> PlayedRun:
         """Play one round, one run of one process, and check what it left."""
         self.number += 1
-        self.clock.sleep(3_600)
+        self.clock.sleep(played.after)
         self.trace(f"round {self.number}")
         run = PlayedRun(self.number, played, expected(self.history, played))
-        self._run(run)
-        self._note(run)
-        self.witness.check_run(run)
-        with self.looking() as books:
-            self.witness.check_books(books)
+        self._run(run, f"{self.history.seed}/{self.number}")
+        self._look_back(run)
         return run
 
     def finish(self, calm: Round) -> None:
         """The faults stop: one clean run makes everything right, a second has nothing to do."""
+        if self.witness.list_id is not None:
+            calm = replace(calm, list_id=self.witness.list_id)
         first = self.play(calm)
         with self.looking() as books:
             self.witness.check_converged(books, calm, first)
@@ -124,45 +130,129 @@ class Player:
         with self.looking() as books:
             self.witness.check_quiet(books, second)
 
-    def _run(self, run: PlayedRun) -> None:
+    # --- one process -----------------------------------------------------------------------
+
+    def _run(self, run: PlayedRun, seed: str, process: str | None = None) -> None:
         """Let one process live and perhaps die."""
-        played, seed = run.round, f"{self.history.seed}/{run.number}"
-        steps = self.place.steps = Steps(played, self.trace, self.played.coverage)
-        wires: list[Wire] = []
+        with self.looking() as books:
+            run.before = books.believed()
+        until, now = run.before.held_until, self.clock.server_now().replace(tzinfo=None)
+        if until is not None and not self.place.warehouse.lock_proves_lease:
+            run.found_leased = until >= now
+        run.there_before = list(self.project.members_of(run.round.list_id))
+        alive: list[SimulatedRun] = []
+
+        def beside(n: int) -> None:
+            self._beside(run, alive[0], n, f"{seed}.{n + 1}")
+
+        played = run.round
+        steps = self.place.steps = Steps(played, self.trace, self.played.coverage, beside)
+        ports = self._ports(run, seed, lambda: alive[0])
+        options = engine.Options(full=played.full, allow_deletes=played.allow_deletes)
+        config = config_of(self.history, played, self.place.url, self.place.schema)
+        made = SimulatedRun(config, ports, options, self.place, process)
+        alive.append(made)
+        try:
+            run.report = made.execute()
+        except Crash:
+            self.trace("crashed")
+        except ReverseEtlError as error:
+            run.raised = error.code
+            self.trace(f"raised {error.code}")
+            self._check_raised(run, error)
+        demand(steps.dead == run.died, "who dies is dead", run.number)
+        self.place.steps = self._idle()
+        run.run_id = made.run_id or None
+
+    def _ports(self, run: PlayedRun, seed: str, made: Callable[[], SimulatedRun]) -> Ports:
+        played, coverage, steps = run.round, self.played.coverage, self.place.steps
 
         def transport(_account: AccountSettings) -> Wire:
-            service = Service(
-                self.project, played.faults, played.poison, seed, self.played.coverage
-            )
-            wires.append(Wire(service, self.clock, steps.step, self.trace))
-            return wires[-1]
+            service = Service(self.project, played.faults, played.poison, seed, coverage)
+            wire = Wire(service, self.clock, steps.step, self.trace)
+            wire.beat = made().beat
+            run.wires.append(wire)
+            return wire
 
         def stop() -> bool:
-            limit = played.stop_after
-            return limit is not None and sum(len(w.sent) for w in wires) >= limit
+            return played.stop_after is not None and len(run.sent) >= played.stop_after
 
-        ports = Ports(
+        return Ports(
             clock=self.clock,
             rng=random.Random(seed),
             pacers=Pacers(self.clock),
             transport=transport,
             stop=stop,
         )
-        options = engine.Options(full=played.full, allow_deletes=played.allow_deletes)
-        config = config_of(self.history, played, self.place)
-        made = SimulatedRun(config, ports, options, self.place)
-        try:
-            run.report = made.execute()
-        except Crash:
-            self.trace("crashed")
-        except ReverseEtlError as error:
-            demand(played.failed_at, "a run raises only when the warehouse fails", error)
-            self.trace(f"raised {error.code}: {error}")
-        self.place.steps = Steps(Round(()), self.trace, self.played.coverage)
-        run.run_id = made.run_id or None
-        run.sent = [sent for wire in wires for sent in wire.sent]
-        for wire in wires:
-            demand(wire.most_in_flight <= MAX_IN_FLIGHT, "no more requests in flight than allowed")
+
+    def _idle(self) -> Steps:
+        return Steps(Round(()), self.trace, self.played.coverage)
+
+    def _check_raised(self, run: PlayedRun, error: ReverseEtlError) -> None:
+        """A run raises when the warehouse fails, or when somebody else has the lease."""
+        if isinstance(error, Busy):
+            demand(
+                run.found_leased or run.is_rival or run.disturbed,
+                "busy only while somebody runs",
+                error,
+            )
+        elif isinstance(error, LeaseLost):
+            demand(run.frozen, "the lease is lost only to somebody else", error)
+        else:
+            told = not run.round.is_steady or run.is_rival or run.disturbed
+            demand(told, "a run raises only when the warehouse fails", error)
+
+    def _look_back(self, run: PlayedRun) -> None:
+        self._note(run)
+        self.witness.check_run(run)
+        with self.looking() as books:
+            self.witness.check_lost_lease(run, books)
+            self.witness.check_books(books)
+            self.agreement.look(books, run, self.witness.runs)
+            self.witness.check_brake(run, books.state() if books.ready() else None)
+
+    # --- beside it -------------------------------------------------------------------------
+
+    def _beside(self, run: PlayedRun, made: SimulatedRun, n: int, seed: str) -> None:
+        """Play what happens beside a run, which stands still meanwhile."""
+        each, coverage = run.round.meanwhile[n], self.played.coverage
+        steps, self.place.steps = self.place.steps, self._idle()
+        if each.jump:
+            coverage["clock jump"] += 1
+            self.clock.jump(each.jump)
+        if each.pause:
+            coverage["pause"] += 1
+            for wire in run.wires:
+                wire.leave_alone()
+            self.clock.sleep(each.pause)
+        if each.rival is not None:
+            coverage["two runners"] += 1
+            process = made.process if each.same_process else None
+            self._let_rival_run(run, made, each.rival, seed, process)
+        self.place.steps = steps
+
+    def _let_rival_run(
+        self, run: PlayedRun, made: SimulatedRun, played: Round, seed: str, process: str | None
+    ) -> None:
+        run.disturbed, run.run_id = True, made.run_id or None
+        self.witness.meet(run)
+        with self.looking() as books:
+            self.witness.check_books(books)
+            self.agreement.look(books, run, self.witness.runs)
+            before = books.everything()
+        rival = PlayedRun(self.number, played, expected(self.history, played), is_rival=True)
+        self.trace("a rival runs")
+        self._run(rival, seed, process)
+        self._look_back(rival)
+        with self.looking() as books:
+            after = books.everything()
+            state = books.state() if books.ready() else None
+        if rival.raised == "busy":
+            self.played.coverage["rival was busy"] += 1
+            demand(after == before, "who is busy writes nothing", before, after)
+        elif made.lease.token and state is not None and state.lease_token > made.lease.token:
+            self.played.coverage["lease lost"] += 1
+            run.frozen = after, len(run.sent)
 
     def _note(self, run: PlayedRun) -> None:
         """Count what happened, so that the seeds can be shown to meet it."""
@@ -173,6 +263,7 @@ class Player:
             for operation, count in run.report.planned.items():
                 coverage[f"planned {operation.value}"] += count
             coverage["plans not empty"] += any(run.report.planned.values())
+        coverage[f"raised {run.raised}"] += run.raised is not None
         coverage["requests"] += len(run.sent)
         people = [p for sent in run.sent if sent.path == BULK_UPDATE for p in sent.people]
         coverage["profiles written"] += len(people)
@@ -191,10 +282,11 @@ class Player:
 # --- seeds ---------------------------------------------------------------------------------
 
 
-def complaint(history: History, error: Exception) -> str:
+def complaint(history: History, error: Exception, url: str | None = None) -> str:
     """Return what went wrong, with all that is needed to see it again."""
+    where = "" if url is None or url.startswith("duckdb") else " --url URL"
     command = f"python -m reverse_etl.testing.simulation --seed {history.seed} --shrink --trace"
-    return f"{type(error).__name__}: {error}\n{history.text()}\nrerun: {command}"
+    return f"{type(error).__name__}: {error}\n{history.text()}\nrerun: {command}{where}"
 
 
 def violation(history: History, place: Place, played: Played | None = None) -> Exception | None:
@@ -222,42 +314,177 @@ def _kind(error: Exception | None) -> str:
     return "" if error is None else f"{type(error).__name__} {str(error).partition(':')[0]}"
 
 
+# --- the command line ----------------------------------------------------------------------
+
+
+@dataclass
+class Tally:
+    """What several seeds came to.
+
+    Attributes:
+        seeds: How many were played.
+        wrong: How many went wrong.
+        coverage: How often each interesting thing happened.
+        seconds: Processor time.
+    """
+
+    seeds: int = 0
+    wrong: int = 0
+    coverage: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0
+
+    def add(self, other: Tally) -> None:
+        """Add what other seeds came to."""
+        self.seeds += other.seeds
+        self.wrong += other.wrong
+        self.coverage.update(other.coverage)
+        self.seconds += other.seconds
+
+    def never_met(self, *, on_server: bool) -> list[str]:
+        """Return what so many seeds should have met and did not."""
+        wanted = [*MUST_BE_MET, *(("lease lost",) if on_server else ())]
+        met = [name for name, count in self.coverage.items() if count]
+        return [each for each in wanted if not any(name.startswith(each) for name in met)]
+
+    def table(self) -> str:
+        """Return the figures for a person."""
+        each = 1_000 * self.seconds / max(self.seeds, 1)
+        head = f"{self.seeds} seeds, {self.wrong} wrong, {each:.0f} ms of processor time each"
+        counts = [f"{count:9} {name}" for name, count in sorted(self.coverage.items()) if count]
+        return "\n".join([head, *counts])
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Seeds for one process, and what to do with those that go wrong."""
+
+    seeds: range
+    url: str | None
+    shrinks: bool = False
+    shows_trace: bool = False
+
+
+def play_seeds(task: _Task) -> Iterator[tuple[Tally, str]]:
+    """Play seeds in a place of their own; yield what each came to, and a complaint or nothing."""
+    with Place(task.url) if task.url else duckdb_place() as place:
+        # What is there now stays; looking through it again and again takes a tenth of the time.
+        gc.collect()
+        gc.freeze()
+        for seed in task.seeds:
+            started = time.process_time()
+            history, played = generate(seed), Played()
+            error = violation(history, place, played)
+            seconds = time.process_time() - started
+            text = "" if error is None else _explained(history, error, played, task, place)
+            yield Tally(1, error is not None, played.coverage, seconds), text
+
+
+def _explained(
+    history: History, error: Exception, played: Played, task: _Task, place: Place
+) -> str:
+    if task.shrinks:
+        history, played = shrink(history, place), Played()
+        error = violation(history, place, played) or error
+    parts = [complaint(history, error, task.url), *(played.trace if task.shows_trace else ())]
+    if task.shrinks:
+        parts.append(history.code())
+    return "\n".join(parts)
+
+
+def _in_background(task: _Task, results: SimpleQueue[tuple[Tally, str] | None]) -> None:
+    for each in play_seeds(task):
+        results.put(each)
+    results.put(None)
+
+
+def _in_parallel(tasks: Sequence[_Task]) -> Iterator[tuple[Tally, str]]:
+    """Play each task in a process of its own; yield results as they come."""
+    context = multiprocessing.get_context("spawn")
+    results: SimpleQueue[tuple[Tally, str] | None] = context.SimpleQueue()
+    processes = [
+        context.Process(target=_in_background, args=(task, results), daemon=True) for task in tasks
+    ]
+    for process in processes:
+        process.start()
+    running = len(processes)
+    while running:
+        result = results.get()
+        if result is None:
+            running -= 1
+        else:
+            yield result
+    for process in processes:
+        process.join()
+
+
 def main(argv: list[str] | None = None) -> int:
     """Play seeds from the command line; return 1 when one goes wrong."""
     parser = argparse.ArgumentParser(prog="python -m reverse_etl.testing.simulation")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--seeds", default="1-100", help="first-last")
-    parser.add_argument("--url", help="a PostgreSQL database to play in; its schema ours is lost")
+    parser.add_argument(
+        "--url",
+        action="append",
+        help="a PostgreSQL database to play in, one for each job; its schema ours is lost",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--shrink", action="store_true")
     parser.add_argument("--trace", action="store_true")
     chosen = parser.parse_args(argv)
+    tasks = _tasks(chosen)
+    total, shown = Tally(), time.monotonic()
+    started = shown
+    for tally, text in play_seeds(tasks[0]) if len(tasks) == 1 else _in_parallel(tasks):
+        total.add(tally)
+        if text:
+            _say(f"{text}\n")
+        if time.monotonic() - shown > _SECONDS_BETWEEN_SHOWS:
+            shown = time.monotonic()
+            rate = total.seeds / (shown - started)
+            _say(f"{total.seeds} seeds, {total.wrong} wrong, {rate:.2f} a second")
+    _say(total.table())
+    missing = total.never_met(on_server=bool(chosen.url)) if total.seeds >= ENOUGH_SEEDS else []
+    if missing:
+        _say(f"never met, so these seeds prove less than they should: {', '.join(missing)}")
+    return 1 if total.wrong or missing else 0
+
+
+_SECONDS_BETWEEN_SHOWS = 60
+
+ENOUGH_SEEDS = 1_000
+"""So many seeds meet everything."""
+
+MUST_BE_MET = (
+    *(f"fault {kind}" for kind in (*FAULTS, "poison")),
+    *(f"planned {operation}" for operation in ("insert", "update", "delete")),
+    *(f"status {word}" for word in ("succeeded", "completed", "failed", "interrupted", "held")),
+    *(
+        f"killed {moment} {phase}"
+        for moment in ("before", "after")
+        for phase in ("lease", "recover", "begin", "plan", "commit", "deliver", "settle", "retain")
+    ),
+    *("killed deliver: wait", "killed before deliver: request", "killed after deliver: request"),
+    *(f"failed {phase}" for phase in ("lease", "begin", "plan", "commit", "deliver", "settle")),
+    *("clock jump", "pause", "two runners", "rival was busy", "older fields cleared"),
+)
+
+
+def _tasks(chosen: argparse.Namespace) -> list[_Task]:
     first, _, last = chosen.seeds.partition("-")
-    seeds = [chosen.seed] if chosen.seed is not None else range(int(first), int(last) + 1)
-    coverage: Counter[str] = Counter()
-    with Place(chosen.url) if chosen.url else duckdb_place() as place:
-        wrong = sum(_look_at(seed, place, chosen, coverage) for seed in seeds)
-    sys.stdout.write(f"{len(seeds)} seeds, {wrong} wrong\n")
-    for name, count in sorted(coverage.items()):
-        sys.stdout.write(f"{count:8} {name}\n")
-    return 1 if wrong else 0
+    seeds = range(int(first), int(last) + 1)
+    if chosen.seed is not None:
+        seeds = range(chosen.seed, chosen.seed + 1)
+    jobs = min(chosen.jobs, len(seeds))
+    urls = chosen.url or [None] * jobs
+    if len(urls) < jobs:
+        message = f"--jobs {jobs} needs as many --url: each process plays in a database of its own"
+        raise SystemExit(message)
+    return [_Task(seeds[n::jobs], urls[n], chosen.shrink, chosen.trace) for n in range(jobs)]
 
 
-def _look_at(seed: int, place: Place, chosen: argparse.Namespace, coverage: Counter[str]) -> bool:
-    """Play a seed and say what went wrong; return whether anything did."""
-    history, played = generate(seed), Played()
-    error = violation(history, place, played)
-    coverage.update(played.coverage)
-    if error is None:
-        return False
-    again = Played()
-    if chosen.shrink:
-        history = shrink(history, place)
-        error = violation(history, place, again) or error
-    sys.stdout.write(f"{complaint(history, error)}\n\n")
-    if chosen.trace:
-        sys.stdout.write("\n".join((again if chosen.shrink else played).trace) + "\n")
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-    return True
 
 
 if __name__ == "__main__":

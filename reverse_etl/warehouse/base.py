@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -336,10 +336,17 @@ class Warehouse(ABC):
         """
         self._again_when_beaten(self._try_rights)
 
+    def in_turn(self) -> AbstractContextManager[object]:
+        """Keep this process's other threads away where they would collide instead of waiting.
+
+        Two writers of one row, or of one new table, fail in an embedded database. No other process
+        can have it open; on a server they wait for each other.
+        """
+        return _TURN if self.lock_proves_lease else nullcontext()
+
     def _again_when_beaten(self, create: Callable[[], None]) -> None:
         """Create what is missing, once more when another process made it in the same moment."""
-        # The threads of a process that share a file do not wait for each other, they collide.
-        with _TURN if self.lock_proves_lease else nullcontext():
+        with self.in_turn():
             try:
                 create()
             except WarehouseError:

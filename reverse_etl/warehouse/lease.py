@@ -12,7 +12,6 @@ import os
 import socket
 import threading
 import uuid
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 from reverse_etl.errors import Busy, LeaseLost, WarehouseError
@@ -28,10 +27,6 @@ _PROCESS = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
 # The leases of this process that are in use. An embedded database has no heartbeat, so there the
 # clock says nothing; a lease that nobody here holds any more is as dead as another process's.
 _IN_USE: set[str] = set()
-
-# Between finding a lease there and taking it no other thread may do the same; held for an
-# embedded database only, which makes two writers of one row fail instead of wait.
-_CHANGING = threading.Lock()
 
 # Longest time that a run waits for a renewal on its way, when it ends.
 JOIN_SECONDS = 5.0
@@ -72,7 +67,7 @@ class Lease:
             Busy: Another run holds it; the text says who and until when.
         """
         started = self._clock.monotonic()
-        with self._alone():
+        with self._warehouse.in_turn():
             try:
                 self._know_sync()
             except WarehouseError:
@@ -83,10 +78,6 @@ class Lease:
                 self._take()  # perhaps it was taken, and only the word of it was lost
             _IN_USE.add(self._owner)
         self._renewed_at = started
-
-    def _alone(self) -> AbstractContextManager[object]:
-        """Keep the other threads away where they, and nobody else, can want the same lease."""
-        return _CHANGING if self._warehouse.lock_proves_lease else nullcontext()
 
     def _take(self) -> None:
         with self._warehouse.transaction() as tx:
@@ -174,7 +165,7 @@ class Lease:
 
     def give_back(self) -> None:
         """Let the next run in at once; harmless when the lease is already lost."""
-        with self._alone():
+        with self._warehouse.in_turn():
             _IN_USE.discard(self._owner)
             with self._warehouse.transaction() as tx:
                 tx.run(control.give_lease_back(self._state, self._sync_name, self.token))

@@ -90,6 +90,7 @@ class Project:
             url=self.url, base_url=self.sandbox.url, account=account, engine=engine
         )
         self.config.write_text(text)
+        self.config.chmod(0o600)  # the URL may hold a password
 
     def people(self, *numbers: int, plan: str = "free") -> None:
         rows = ", ".join(f"({n}, 'p{n}@example.com', '{plan}')" for n in numbers)

@@ -172,6 +172,7 @@ def test_a_key_in_the_config_is_warned_of_and_not_shown(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "config.yaml").write_text(CONFIG.replace("${API_KEY}", KEY))
+    (folder / "config.yaml").chmod(0o600)
     assert run(["validate", "--json"]) == 0
     captured = capsys.readouterr()
     assert captured.err.startswith("warning: config.yaml:4:")
@@ -308,7 +309,7 @@ def test_a_bug_is_called_one_and_shows_neither_locals_nor_secrets(
     assert run(["validate", "--json"]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("this is a bug in reverse-etl (LookupError)")
-    assert "the key is ***" in captured.err
+    assert "the key is" not in captured.err.replace('message = f"the key is', "")
     assert "in broken" in captured.err
     assert "a local value" not in captured.err.replace('local_canary = "a local value"', "")
     document = json.loads(captured.out)

@@ -97,6 +97,7 @@ syncs:
 def load(folder: Path, content: str, environ: Mapping[str, str] | None = None) -> Config:
     path = folder / "config.yaml"
     path.write_text(content, encoding="utf-8")
+    path.chmod(0o600)
     return load_config(path, {"KEY": "k-1", **(environ or {})}, {"small": SmallConnector})
 
 

@@ -40,7 +40,7 @@ from reverse_etl.warehouse.statements.field_sets import with_set
 from reverse_etl.warehouse.tables import OUTCOME_COLUMNS, empty, exact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import CompoundSelect, FromClause, Subquery, Table, TableClause
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from reverse_etl.warehouse.shape import Base, Shape, SourceColumn
     from reverse_etl.warehouse.sql import Chosen, Expression, Sql
 
-DELETE_PHASE, UPSERT_PHASE, TAKEOVER_PHASE = 0, 1, 2
+DELETE_PHASE, UPSERT_PHASE, TAKEOVER_PHASE, BY_ALIAS_PHASE = 0, 1, 2, 3
 
 # Where what is pending comes from: in these an earlier run had planned it, and its deletes have
 # passed the brake. The others are residue, and what an audit found wrong.
@@ -194,7 +194,8 @@ class ChangesStatements:
         """Every change, numbered in the order of sending."""
         changes = self._changes().subquery("planned")
         # A first load is all inserts: numbering it as it comes spares a sort of the whole table.
-        order = [changes.c["_phase"], changes.c["_operation"]] if not self._is_first else None
+        as_it_comes = self._is_first and not self.shape.sends_alias
+        order = None if as_it_comes else [changes.c["_phase"], changes.c["_operation"]]
         seq = cast(func.row_number().over(order_by=order), BigInteger)
         return select(seq.label("_seq"), *changes.c)
 
@@ -207,8 +208,11 @@ class ChangesStatements:
 
     def _first_load(self) -> Chosen:
         now = self.now
+        phase: Expression = cast(UPSERT_PHASE, Integer)
+        if self.shape.sends_alias:
+            phase = case((self._known_by_alias(), BY_ALIAS_PHASE), else_=UPSERT_PHASE)
         return select(
-            cast(UPSERT_PHASE, Integer).label("_phase"),
+            phase.label("_phase"),
             literal("insert").label("_operation"),
             now.c["_identity"],
             now.c["_alias"],
@@ -221,12 +225,7 @@ class ChangesStatements:
 
     def _difference(self) -> Chosen:
         now, base = self.now, self._base_or_nothing()
-        comparison = Comparison(
-            self._compared(base),
-            every_row=self.full or self._mapping_changed(),
-            same_types=self._same_types(),
-        )
-        joined, differs = self.sql.pairs(now, base, comparison, self.pending)
+        joined, differs = self.sql.pairs(now, base, self._comparison(now, base), self.pending)
         there = now.c["_identity"].is_not(None)
         takeover, joined = self._takeover(joined)
         may_be_deleted, joined = self._may_be_deleted(base, joined)
@@ -257,6 +256,13 @@ class ChangesStatements:
         return select(*self.now.c).where(false()).subquery("base")
 
     # --- what differs ----------------------------------------------------------------------
+
+    def _comparison(self, now: FromClause, base: FromClause) -> Comparison:
+        return Comparison(
+            self._compared(now, base),
+            every_row=self.full or self._mapping_changed(),
+            same_types=self._same_types(),
+        )
 
     def _base_field(self, name: str) -> MappedField | None:
         fields = self.base.fields if self.base else ()
@@ -294,17 +300,17 @@ class ChangesStatements:
             if self.base and field.column and before and before.column in self.base.columns
         )
 
-    def _compared(self, base: FromClause) -> list[tuple[Expression, Expression]]:
+    def _compared(self, now: FromClause, base: FromClause) -> list[tuple[Expression, Expression]]:
         pairs: list[tuple[Expression, Expression]] = []
         if self.shape.sends_alias:
-            pairs.append((self.now.c["_alias"], base.c["_alias"]))
+            pairs.append((now.c["_alias"], base.c["_alias"]))
         if self._mapping_changed():
             return pairs
         for field in self.shape.fields:
             before = self._base_field(field.name)
             if self.base and field.column and before and before.column:
                 columns = self.shape.columns[field.column], self.base.columns[before.column]
-                here, there = self.now.c[columns[0].name], base.c[columns[1].name]
+                here, there = now.c[columns[0].name], base.c[columns[1].name]
                 pairs.append(
                     (self._sent(field, here, columns[0]), self._sent(field, there, columns[1]))
                 )
@@ -361,7 +367,8 @@ class ChangesStatements:
             return case((there, nothing), else_=self._fields_in_base())
         left_open = self.pending.c["_fields"]
         return case(
-            (and_(there, or_(left_open.is_(None), left_open == sent)), nothing),
+            (and_(there, left_open.is_(None)), nothing),
+            (and_(there, base.c["_identity"].is_not(None)), with_set(self._fields_in_base(), sent)),
             (there, with_set(left_open, sent)),
             (base.c["_identity"].is_not(None), self._fields_in_base()),
             else_=left_open,
@@ -440,7 +447,7 @@ class ChangesStatements:
 
     def keep_former(self, changes: TableClause, run_id: int) -> Insert:
         """Remember the e-mails that this plan takes from people, and those still unconfirmed."""
-        sources = []
+        sources: list[Chosen] = []
         if self.previous is not None:
             before, now = self.previous.c, changes.c
             replaced = self.previous.join(changes, before["_identity"] == now["_identity"])
@@ -449,12 +456,8 @@ class ChangesStatements:
             sources.append(
                 chosen.select_from(replaced).where(before["_alias"].is_not(None), other),
             )
-        if self.pending is not None and self.base is not None:
-            rows = self.former.c
-            still = self.former.join(self.pending, self.pending.c["_identity"] == rows.identity)
-            mine = [rows.sync_name == self.shape.sync_name, rows.sync_run_id == self.base.run_id]
-            chosen = select(rows.identity, rows.alias).select_from(still).where(*mine)
-            sources.append(chosen)
+        if self.base is not None:
+            sources.extend(self._still_former(self.base))
         names = ["sync_name", "sync_run_id", "identity", "alias"]
         found = union(*sources) if sources else empty(("identity", "alias"))
         kept = found.subquery("kept")
@@ -462,12 +465,74 @@ class ChangesStatements:
         rows_kept = select(*key, kept.c["identity"], kept.c["alias"])
         return insert(self.former).from_select(names, rows_kept)
 
+    def _still_former(self, base: Base) -> Iterator[Chosen]:
+        """Of whom something is left open, and of who left: they may be there for a while."""
+        rows, chosen = self.former.c, select(self.former.c.identity, self.former.c.alias)
+        mine = [rows.sync_name == self.shape.sync_name, rows.sync_run_id == base.run_id]
+        if self.pending is not None:
+            still = self.former.join(self.pending, self.pending.c["_identity"] == rows.identity)
+            yield chosen.select_from(still).where(*mine)
+        if self.previous is not None:
+            still = self.former.join(self.previous, self.previous.c["_identity"] == rows.identity)
+            yield chosen.select_from(still).where(*mine, ~_named(self.now, self.previous))
+
+    def write_again(self, pending: TableClause, base: Base) -> Insert:
+        """Plan those again who were written into a profile that moves on only now.
+
+        Whoever is known by nothing but an e-mail is written into the profile that has it. Had
+        somebody's loss of it failed before, the profile was theirs, and takes its place on the
+        list along when they get their own e-mail.
+        """
+        rows, open_ = self._losing(pending, base).c, pending.alias("left_open")
+        now, before = self.now.alias("holder"), self._base_or_nothing().alias("holder_before")
+        known = self.now.alias("known_by_alias")
+        joined = (
+            open_.join(rows.identity.table, open_.c["_identity"] == rows.identity)
+            .join(now, now.c["_identity"] == rows.identity)
+            .outerjoin(before, before.c["_identity"] == rows.identity)
+            .join(known, known.c["_identity"] == self._name_of(rows.alias))
+        )
+        chosen = (
+            select(
+                known.c["_identity"],
+                known.c["_alias"],
+                known.c["_primary_key"],
+                literal("update").label("_operation"),
+                literal("moved").label("_origin"),
+                true().label("_due"),
+                cast(null(), String).label("_fields"),
+            )
+            .select_from(joined)
+            .where(
+                now.c["_alias"].is_distinct_from(rows.alias),
+                or_(open_.c["_due"], self.sql.differs(now, before, self._comparison(now, before))),
+                ~_named(pending, known),
+            )
+            .distinct()
+        )
+        return insert(pending).from_select([column.name for column in pending.c], chosen)
+
+    def _losing(self, pending: TableClause, base: Base) -> Subquery:
+        """The e-mails of those who were left open: as they left, and still unconfirmed ones."""
+        rows, left = self.former.c, pending.c
+        mine = [rows.sync_name == self.shape.sync_name, rows.sync_run_id == base.run_id]
+        former = select(rows.identity, rows.alias).where(*mine)
+        as_left = select(left["_identity"], left["_alias"]).where(left["_alias"].is_not(None))
+        return union(former, as_left).subquery("losing")
+
+    def _known_by_alias(self) -> Expression:
+        """Whether somebody is known by nothing but an e-mail."""
+        return self.now.c["_identity"] == self._name_of(self.now.c["_alias"])
+
+    def _name_of(self, alias: Expression) -> Expression:
+        return literal(f"{self.shape.alias_name}:") + alias
+
     def _handle(self, identity: Expression, alias: Expression) -> Expression:
         """The e-mail by which a current row may still hold this person, or an empty text."""
         if self.shape.sends_alias:
             return func.coalesce(alias, "")
         # The user id went alone, so an e-mail holds only somebody who is known by it.
-        by_alias = identity == literal(f"{self.shape.alias_name}:") + alias
+        by_alias = identity == self._name_of(alias)
         return case((by_alias, alias), else_=literal(""))
 
     def _held(self) -> CompoundSelect[Any]:
@@ -478,16 +543,36 @@ class ChangesStatements:
         )
 
     def _takeover(self, joined: FromClause) -> tuple[list[Any], FromClause]:
-        """Upserts that take an e-mail over from somebody else go last."""
-        if not (self.shape.alias_name and self.shape.sends_alias and self.previous is not None):
+        """Upserts that take an e-mail over from somebody else go late.
+
+        Last go those who have nothing but an e-mail: while a profile that is to move on still has
+        it, they would be written there.
+        """
+        if not (self.shape.sends_alias and self.previous is not None):
             return [], joined
-        holder = self.previous.alias("holder")
+        holder, now = self.previous.alias("holder"), self.now.c
         elsewhere = and_(
-            holder.c["_alias"] == self.now.c["_alias"],
-            holder.c["_identity"] != self.now.c["_identity"],
+            holder.c["_alias"] == now["_alias"], holder.c["_identity"] != now["_identity"]
         )
         joined = joined.outerjoin(holder, elsewhere)
-        return [(holder.c["_identity"].is_not(None), TAKEOVER_PHASE)], joined
+        taken: Expression = holder.c["_identity"].is_not(None)
+        if self.base is not None:
+            former = self._former_holders(self.base)
+            elsewhere = and_(
+                former.c["alias"] == now["_alias"],
+                or_(former.c["first"] != now["_identity"], former.c["last"] != now["_identity"]),
+            )
+            joined = joined.outerjoin(former, elsewhere)
+            taken = or_(taken, former.c["alias"].is_not(None))
+        return [(self._known_by_alias(), BY_ALIAS_PHASE), (taken, TAKEOVER_PHASE)], joined
+
+    def _former_holders(self, base: Base) -> Subquery:
+        """Who may still have an e-mail because losing it is unconfirmed: one row for each."""
+        rows = self.former.c
+        first, last = func.min(rows.identity), func.max(rows.identity)
+        chosen = select(rows.alias, first.label("first"), last.label("last"))
+        mine = [rows.sync_name == self.shape.sync_name, rows.sync_run_id == base.run_id]
+        return chosen.where(*mine).group_by(rows.alias).subquery("former_holders")
 
     def keep_residue(self, residue: Table, changes: TableClause, run_id: int) -> Insert:
         """Remember who left the source, is not planned, and may still be at the destination."""

@@ -17,7 +17,8 @@ SELECT CAST(row_number() OVER (ORDER BY planned._phase, planned._operation) AS B
 FROM (
   SELECT CASE
       WHEN (reverse_etl.snapshot_vip_5."_identity" IS NULL) THEN 0
-      WHEN (holder."_identity" IS NOT NULL) THEN 2
+      WHEN (reverse_etl.snapshot_vip_5."_identity" = ('email:' || reverse_etl.snapshot_vip_5."_alias")) THEN 3
+      WHEN (holder."_identity" IS NOT NULL OR former_holders.alias IS NOT NULL) THEN 2
       ELSE 1 END AS _phase,
     CASE
       WHEN (reverse_etl.snapshot_vip_5."_identity" IS NULL) THEN 'delete'
@@ -80,6 +81,16 @@ FROM (
   LEFT OUTER JOIN pending_vip ON pending_vip."_identity" = keys._identity
   LEFT OUTER JOIN reverse_etl.snapshot_vip_4 AS holder ON holder."_alias" = reverse_etl.snapshot_vip_5."_alias"
       AND holder."_identity" != reverse_etl.snapshot_vip_5."_identity"
+  LEFT OUTER JOIN (
+    SELECT reverse_etl.former_aliases.alias AS alias,
+      min(reverse_etl.former_aliases.identity) AS first,
+      max(reverse_etl.former_aliases.identity) AS last
+    FROM reverse_etl.former_aliases
+    WHERE reverse_etl.former_aliases.sync_name = 'vip'
+        AND reverse_etl.former_aliases.sync_run_id = 4
+    GROUP BY reverse_etl.former_aliases.alias
+  ) AS former_holders ON former_holders.alias = reverse_etl.snapshot_vip_5."_alias"
+      AND (former_holders.first != reverse_etl.snapshot_vip_5."_identity" OR former_holders.last != reverse_etl.snapshot_vip_5."_identity")
   LEFT OUTER JOIN (
     SELECT reverse_etl.snapshot_vip_5."_alias" AS "_alias"
     FROM reverse_etl.snapshot_vip_5

@@ -42,7 +42,26 @@ FROM (
     CAST(coalesce(pending_vip."_due" AND pending_vip."_origin" IN ('plan', 'failed'), false) AS BOOLEAN) AS _retry,
     CAST(coalesce(pending_vip."_operation" = 'delete' AND pending_vip."_origin" IN ('plan', 'failed'), false) AS BOOLEAN) AS _carried,
     CASE
-      WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL AND (pending_vip."_fields" IS NULL OR pending_vip."_fields" = '["extras", "joined", "paid", "paid_text", "seen"]')) THEN CAST(NULL AS VARCHAR)
+      WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL AND pending_vip."_fields" IS NULL) THEN CAST(NULL AS VARCHAR)
+      WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL AND base."_identity" IS NOT NULL) THEN CASE
+      WHEN (CASE WHEN (pending_vip."_operation" = 'insert' AND pending_vip."_origin" IN ('plan', 'failed')) THEN coalesce(pending_vip."_fields", '[]') ELSE CASE WHEN (pending_vip."_fields" IS NULL) THEN '["extras", "joined", "paid", "paid_text", "seen"]' WHEN (strpos(pending_vip."_fields", '["extras", "joined", "paid", "paid_text", "seen"]') > 0) THEN pending_vip."_fields" ELSE pending_vip."_fields" || '
+' || '["extras", "joined", "paid", "paid_text", "seen"]' END END IS NULL) THEN '["extras", "joined", "paid", "paid_text", "seen"]'
+      WHEN (strpos(CASE WHEN (pending_vip."_operation" = 'insert' AND pending_vip."_origin" IN ('plan', 'failed')) THEN coalesce(pending_vip."_fields", '[]') ELSE CASE WHEN (pending_vip."_fields" IS NULL) THEN '["extras", "joined", "paid", "paid_text", "seen"]' WHEN (strpos(pending_vip."_fields", '["extras", "joined", "paid", "paid_text", "seen"]') > 0) THEN pending_vip."_fields" ELSE pending_vip."_fields" || '
+' || '["extras", "joined", "paid", "paid_text", "seen"]' END END, '["extras", "joined", "paid", "paid_text", "seen"]') > 0) THEN CASE
+      WHEN (pending_vip."_operation" = 'insert' AND pending_vip."_origin" IN ('plan', 'failed')) THEN coalesce(pending_vip."_fields", '[]')
+      ELSE CASE
+      WHEN (pending_vip."_fields" IS NULL) THEN '["extras", "joined", "paid", "paid_text", "seen"]'
+      WHEN (strpos(pending_vip."_fields", '["extras", "joined", "paid", "paid_text", "seen"]') > 0) THEN pending_vip."_fields"
+      ELSE pending_vip."_fields" || '
+' || '["extras", "joined", "paid", "paid_text", "seen"]' END END
+      ELSE CASE
+      WHEN (pending_vip."_operation" = 'insert' AND pending_vip."_origin" IN ('plan', 'failed')) THEN coalesce(pending_vip."_fields", '[]')
+      ELSE CASE
+      WHEN (pending_vip."_fields" IS NULL) THEN '["extras", "joined", "paid", "paid_text", "seen"]'
+      WHEN (strpos(pending_vip."_fields", '["extras", "joined", "paid", "paid_text", "seen"]') > 0) THEN pending_vip."_fields"
+      ELSE pending_vip."_fields" || '
+' || '["extras", "joined", "paid", "paid_text", "seen"]' END END || '
+' || '["extras", "joined", "paid", "paid_text", "seen"]' END
       WHEN (reverse_etl.snapshot_vip_5."_identity" IS NOT NULL) THEN CASE
       WHEN (pending_vip."_fields" IS NULL) THEN '["extras", "joined", "paid", "paid_text", "seen"]'
       WHEN (strpos(pending_vip."_fields", '["extras", "joined", "paid", "paid_text", "seen"]') > 0) THEN pending_vip."_fields"

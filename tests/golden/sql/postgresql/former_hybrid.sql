@@ -20,4 +20,16 @@ FROM (
   JOIN pending_vip ON reverse_etl.former_aliases.identity = pending_vip."_identity"
   WHERE reverse_etl.former_aliases.sync_name = 'vip'
       AND reverse_etl.former_aliases.sync_run_id = 4
+  UNION
+  SELECT reverse_etl.former_aliases.identity AS identity,
+    reverse_etl.former_aliases.alias AS alias
+  FROM reverse_etl.former_aliases
+  JOIN reverse_etl.snapshot_vip_4 ON reverse_etl.former_aliases.identity = reverse_etl.snapshot_vip_4."_identity"
+  WHERE reverse_etl.former_aliases.sync_name = 'vip'
+      AND reverse_etl.former_aliases.sync_run_id = 4
+      AND NOT (EXISTS (
+    SELECT *
+    FROM reverse_etl.snapshot_vip_5
+    WHERE reverse_etl.snapshot_vip_5."_identity" = reverse_etl.snapshot_vip_4."_identity"
+  ))
 ) AS kept;
