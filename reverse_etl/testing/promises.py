@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from reverse_etl.connector import Response
+from reverse_etl.connector import NoAnswer, Response
 from reverse_etl.report import RunReport
 from reverse_etl.testing.destination import (
     BULK_UPDATE,
@@ -142,6 +142,7 @@ class Witness:
         self.left_lists: dict[int, list[Profile]] = {}
         self._untouched = dict(self.foreign.fields)
         self._open: set[str] = set()
+        self._before = self.written, self._open
         self._committed = 0
         self._killed: PlayedRun | None = None
 
@@ -221,11 +222,14 @@ class Witness:
     def _note_committed(self, books: Books) -> None:
         """Work out what follows from a run's being the last committed one."""
         state = books.state()
-        if state is None or state.committed_run_id in {None, self._committed}:
+        if state is None or state.committed_run_id is None:
             return
-        self._committed = state.committed_run_id
         run = self.runs[state.committed_run_id]
-        self._note_list(run)
+        if state.committed_run_id != self._committed:
+            self._committed = state.committed_run_id
+            self._note_list(run)
+            self._before = self.written, self._open
+        # Again at every look: while the run goes on, more of it is settled.
         self._note_written(books, state, run)
 
     def _note_list(self, run: PlayedRun) -> None:
@@ -248,9 +252,11 @@ class Witness:
         residue = {row.identity for row in books.residue(state.committed_run_id)}
         now_open = books.open_changes(state) | set(books.failed()) | residue
         sent = set(MAPPINGS[run.round.mapping])
+        written, was_open = self._before
+        self.written = dict(written)
         for identity in run.expected.people:
-            stayed_open = identity in self._open & now_open
-            before = self.written.get(identity, set()) if stayed_open else set()
+            stayed_open = identity in was_open & now_open
+            before = written.get(identity, set()) if stayed_open else set()
             self.written[identity] = before | sent
         self._open = now_open
         if (run.round.mode, run.round.on_delete) == ("mirror", "keep"):
@@ -616,6 +622,7 @@ def check_log(witness: Witness, books: Books) -> None:
         if row.status in _SETTLED and all(played.retain_logs for played in _rounds(witness)):
             _check_counters(row, of_run)
             _check_tried(witness, row.sync_run_id, of_run)
+            _check_doubt(witness, row.sync_run_id, of_run)
 
 
 def _rounds(witness: Witness) -> list[Round]:
@@ -653,6 +660,24 @@ def _check_tried(witness: Witness, run_id: int, lines: list[Any]) -> None:
                 demand(key in logged, "every tried change has a line", run_id, key, logged)
 
 
+def _check_doubt(witness: Witness, run_id: int, lines: list[Any]) -> None:
+    """What was once sent without an answer stays unknown, until somebody says that it succeeded."""
+    run = witness.runs.get(run_id)
+    if run is None:
+        return
+    unheard = {
+        (named(witness, person), sent.is_delete)
+        for wire in run.wires
+        for sent in wire.sent
+        if isinstance(answer := wire.heard.get(sent.number), NoAnswer) and answer.maybe_applied
+        for person in sent.people
+    }
+    for line in lines:
+        if line.error_code == "unavailable":
+            key = (line.identity, line.operation == "delete")
+            demand(key not in unheard, "what got no answer is unknown", run_id, key)
+
+
 def _untried(witness: Witness, run: PlayedRun) -> set[tuple[str, bool]]:
     """Return the changes of the batches that the API ended together with the run."""
     refused = [s for s in run.sent if fault_of(run.round.faults, s.number) in FATAL_FAULTS]
@@ -668,11 +693,12 @@ def _untried(witness: Witness, run: PlayedRun) -> set[tuple[str, bool]]:
 
 def _kept(books: Books, run: PlayedRun) -> set[str]:
     """Return the residue that a current row gives reason for (§6.2 d)."""
-    return {
-        row.identity
-        for row in books.residue(run.run_id or 0)
-        if {row.identity, f"email:{row.alias}"} & run.expected.held
-    }
+    run_id = run.run_id or 0
+    names = {row.identity: {row.identity, f"email:{row.alias}"} for row in books.residue(run_id)}
+    for row in books.former(run_id):  # they may still have it
+        if row.identity in names:
+            names[row.identity].add(f"email:{row.alias}")
+    return {identity for identity, held in names.items() if held & run.expected.held}
 
 
 def check_equal(

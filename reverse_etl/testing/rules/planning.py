@@ -80,8 +80,7 @@ def plan(
             return held
     planned = {change.identity for change in changes}
     residue = residue_of(snapshot, base, left_open, planned, settings)
-    gone = base.snapshot.people.keys() - snapshot.people.keys() if base else NOBODY
-    former = former_of(base, left_open.keys() | gone, changes, settings)
+    former = former_of(base, left_open, changes, settings)
     return Planned(snapshot, changes, residue, former, counts, settings, fresh)
 
 
@@ -197,6 +196,7 @@ def difference(
     every_row = full or is_remapped(settings, base)
     holders = holders_of(base) if settings.sends_alias else {}
     moving = written_elsewhere(snapshot, base, left_open, settings, every_row=every_row)
+    theirs = still_theirs(base, left_open) if base else set()
     held: frozenset[str] | None = None
     for identity in {**before, **snapshot.people, **left_open}:
         now, was = snapshot.people.get(identity), before.get(identity)
@@ -210,7 +210,7 @@ def difference(
             if held is None:
                 held = snapshot.aliases()
             gone = known_as(was, left)
-            if not is_held(gone, held, base, settings):
+            if not is_held(gone, held, theirs, settings):
                 yield delete(gone, base, was, left, settings)
 
 
@@ -337,7 +337,9 @@ def fields_of(base: Base | None, was: Person | None, left: Pending | None) -> fr
     return left_open | frozenset(base.fields)
 
 
-def is_held(gone: Left, held: frozenset[str], base: Base | None, settings: Settings) -> bool:
+def is_held(
+    gone: Left, held: frozenset[str], former: AbstractSet[tuple[str, str]], settings: Settings
+) -> bool:
     """Whether a current row holds an identifier of somebody; until none does, they stay."""
     if settings.kind != "hybrid":
         return False
@@ -346,7 +348,6 @@ def is_held(gone: Left, held: frozenset[str], base: Base | None, settings: Setti
         return gone.alias in held and gone.identity == f"email:{gone.alias}"
     if gone.alias in held:
         return True
-    former = base.former if base else ()
     return any(alias in held for identity, alias in former if identity == gone.identity)
 
 
@@ -398,13 +399,30 @@ def residue_of(
     return found
 
 
+def still_theirs(base: Base, left_open: Mapping[str, Pending]) -> set[tuple[str, str]]:
+    """Return the former e-mails that people may still have.
+
+    An e-mail is given up when another one has taken its place, for certain: not while something of
+    the person is left open, and never when their row has no e-mail any more.
+    """
+    before = base.snapshot.people
+    return {
+        (identity, alias)
+        for identity, alias in base.former
+        if identity in left_open or (identity in before and before[identity].alias is None)
+    }
+
+
 def former_of(
-    base: Base | None, still_open: AbstractSet[str], changes: Iterable[Change], settings: Settings
+    base: Base | None,
+    left_open: Mapping[str, Pending],
+    changes: Iterable[Change],
+    settings: Settings,
 ) -> frozenset[tuple[str, str]]:
-    """E-mails that this plan takes from people, and those whose loss is still unconfirmed."""
+    """E-mails that this plan takes from people, and those that are still theirs."""
     if not settings.sends_alias or base is None:
         return frozenset()
-    found = {(identity, alias) for identity, alias in base.former if identity in still_open}
+    found = still_theirs(base, left_open)
     for change in changes:
         was = base.snapshot.people.get(change.identity)
         if was is not None and was.alias is not None and was.alias != change.alias:

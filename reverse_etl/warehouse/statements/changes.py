@@ -40,7 +40,7 @@ from reverse_etl.warehouse.statements.field_sets import with_set
 from reverse_etl.warehouse.tables import OUTCOME_COLUMNS, empty, exact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import CompoundSelect, FromClause, Subquery, Table, TableClause
 
@@ -437,16 +437,36 @@ class ChangesStatements:
         return and_(held.c["_alias"].is_(None), formerly.c["identity"].is_(None)), joined
 
     def _formerly_held(self, base: Base) -> Subquery:
-        """People who may still have an e-mail of a current row: losing it is unconfirmed."""
-        held, rows = self._held().subquery("held_now"), self.former.c
-        chosen = select(rows.identity).select_from(
-            self.former.join(held, held.c["_alias"] == rows.alias),
-        )
+        """People who may still have an e-mail of a current row."""
+        held, theirs = self._held().subquery("held_now"), self._still_theirs(base)
+        joined = theirs.join(held, held.c["_alias"] == theirs.c["alias"])
+        return select(theirs.c["identity"]).select_from(joined).distinct().subquery("formerly")
+
+    def _still_theirs(self, base: Base) -> Subquery:
+        """Former e-mails that people may still have.
+
+        An e-mail is given up when another one has taken its place, for certain. Until then
+        something of the person is left open; and for good when their row has no e-mail any more,
+        because nothing tells the destination to forget the one it has.
+        """
+        rows = self.former.c
+        joined: FromClause = self.former
+        reasons: list[Expression] = []
+        if self.pending is not None:
+            left_open = self.pending.alias("still_open")
+            joined = joined.outerjoin(left_open, left_open.c["_identity"] == rows.identity)
+            reasons.append(left_open.c["_identity"].is_not(None))
+        if self.previous is not None:
+            before = self.previous.alias("as_before")
+            joined = joined.outerjoin(before, before.c["_identity"] == rows.identity)
+            known = before.c["_identity"].is_not(None)
+            reasons.append(and_(known, before.c["_alias"].is_(None)))
         mine = [rows.sync_name == self.shape.sync_name, rows.sync_run_id == base.run_id]
-        return chosen.where(*mine).distinct().subquery("formerly")
+        chosen = select(rows.identity, rows.alias).select_from(joined)
+        return chosen.where(*mine, or_(false(), *reasons)).subquery("still_theirs")
 
     def keep_former(self, changes: TableClause, run_id: int) -> Insert:
-        """Remember the e-mails that this plan takes from people, and those still unconfirmed."""
+        """Remember the e-mails that this plan takes from people, and those still theirs."""
         sources: list[Chosen] = []
         if self.previous is not None:
             before, now = self.previous.c, changes.c
@@ -457,24 +477,14 @@ class ChangesStatements:
                 chosen.select_from(replaced).where(before["_alias"].is_not(None), other),
             )
         if self.base is not None:
-            sources.extend(self._still_former(self.base))
+            theirs = self._still_theirs(self.base).c
+            sources.append(select(theirs["identity"], theirs["alias"]))
         names = ["sync_name", "sync_run_id", "identity", "alias"]
         found = union(*sources) if sources else empty(("identity", "alias"))
         kept = found.subquery("kept")
         key: list[Expression] = [literal(self.shape.sync_name), literal(run_id)]
         rows_kept = select(*key, kept.c["identity"], kept.c["alias"])
         return insert(self.former).from_select(names, rows_kept)
-
-    def _still_former(self, base: Base) -> Iterator[Chosen]:
-        """Of whom something is left open, and of who left: they may be there for a while."""
-        rows, chosen = self.former.c, select(self.former.c.identity, self.former.c.alias)
-        mine = [rows.sync_name == self.shape.sync_name, rows.sync_run_id == base.run_id]
-        if self.pending is not None:
-            still = self.former.join(self.pending, self.pending.c["_identity"] == rows.identity)
-            yield chosen.select_from(still).where(*mine)
-        if self.previous is not None:
-            still = self.former.join(self.previous, self.previous.c["_identity"] == rows.identity)
-            yield chosen.select_from(still).where(*mine, ~_named(self.now, self.previous))
 
     def write_again(self, pending: TableClause, base: Base) -> Insert:
         """Plan those again who were written into a profile that moves on only now.

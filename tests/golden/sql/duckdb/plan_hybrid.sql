@@ -86,8 +86,17 @@ FROM (
     WHERE reverse_etl.refused_vip_5."_alias" IS NOT NULL
   ) AS held ON held."_alias" = coalesce(base."_alias", '')
   LEFT OUTER JOIN (
-    SELECT DISTINCT reverse_etl.former_aliases.identity AS identity
-    FROM reverse_etl.former_aliases
+    SELECT DISTINCT still_theirs.identity AS identity
+    FROM (
+      SELECT reverse_etl.former_aliases.identity AS identity,
+        reverse_etl.former_aliases.alias AS alias
+      FROM reverse_etl.former_aliases
+      LEFT OUTER JOIN reverse_etl.snapshot_vip_4 AS as_before ON reverse_etl.former_aliases.identity = as_before."_identity"
+      WHERE reverse_etl.former_aliases.sync_name = 'vip'
+          AND reverse_etl.former_aliases.sync_run_id = 4
+          AND as_before."_identity" IS NOT NULL
+          AND as_before."_alias" IS NULL
+    ) AS still_theirs
     JOIN (
       SELECT reverse_etl.snapshot_vip_5."_alias" AS "_alias"
       FROM reverse_etl.snapshot_vip_5
@@ -96,9 +105,7 @@ FROM (
       SELECT reverse_etl.refused_vip_5."_alias" AS "_alias"
       FROM reverse_etl.refused_vip_5
       WHERE reverse_etl.refused_vip_5."_alias" IS NOT NULL
-    ) AS held_now ON reverse_etl.former_aliases.alias = held_now."_alias"
-    WHERE reverse_etl.former_aliases.sync_name = 'vip'
-        AND reverse_etl.former_aliases.sync_run_id = 4
+    ) AS held_now ON still_theirs.alias = held_now."_alias"
   ) AS formerly ON formerly.identity = base."_identity"
   WHERE reverse_etl.snapshot_vip_5."_identity" IS NOT NULL
       OR held."_alias" IS NULL
