@@ -51,6 +51,11 @@ if TYPE_CHECKING:
 
 _TURN = threading.Lock()
 
+# SQLAlchemy shortens the labels of a SELECT that are near the longest name that an engine takes,
+# and then a table made from it has columns of other names. Ours need no shortening: they are short,
+# or columns of the user's, which the engine takes already.
+LONGEST_LABEL = 10_000
+
 
 class Warehouse(ABC):
     """One warehouse, closed until it is opened.
@@ -105,7 +110,12 @@ class Warehouse(ABC):
 
     def make_engine(self) -> Engine:
         """Return a SQLAlchemy engine; one connection per use, none kept."""
-        return sa.create_engine(self.url, poolclass=NullPool, hide_parameters=True)
+        return sa.create_engine(
+            self.url,
+            poolclass=NullPool,
+            hide_parameters=True,
+            max_identifier_length=LONGEST_LABEL,
+        )
 
     @abstractmethod
     def describe(self, connection: Connection, query: str) -> list[tuple[str, str]]:

@@ -30,16 +30,10 @@ BY_SENTENCE_ALONE = {
     "the fields of a failed change are not kept",
     "a full run forgets what was left open",
     "an e-mail is taken over before it is free",
-    "the brake counts carried deletes",
-    "failed records are cleared before the commit point",
-    "acknowledged before it is answered",
     "the position has gaps",
     "sending goes beyond the limit",
-    "HTTP 200 is success",
-    "a later answer clears doubt",
     "the lease is not checked before a request",
     "the position is confirmed before the failures",
-    "an unknown delete is dropped",
 }
 
 
@@ -53,7 +47,7 @@ def test_each_planted_bug_has_its_seed_or_is_named_as_one_without() -> None:
     assert SEEDS.keys() | BY_SENTENCE_ALONE == {bug.name for bug in BUGS}
     assert not SEEDS.keys() & BY_SENTENCE_ALONE
     assert max(SEEDS.values()) <= MOST_SEEDS
-    assert len(SEEDS) >= 14
+    assert len(SEEDS) >= 20
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
