@@ -224,8 +224,8 @@ class PostgreSQLWarehouse(Warehouse):
         native.autocommit = True  # a rollback would take the settings back
         native.execute(f"SELECT {settings}", [word for pair in wanted for word in pair])
         native.execute(
-            "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s AND setting = '0'",
-            [f"{_IDLE_SECONDS}s", _IDLE_IN_TRANSACTION],
+            "SELECT set_config(%s, %s, false) WHERE current_setting(%s) = '0'",
+            [_IDLE_IN_TRANSACTION, f"{_IDLE_SECONDS}s", _IDLE_IN_TRANSACTION],
         )
         native.autocommit = False
 
