@@ -7,26 +7,14 @@ an e-mail that was replaced, with success, kept her on the list for as long as a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from reverse_etl.testing.histories import History, Round, Row
-from reverse_etl.testing.place import Place, duckdb_place
+from reverse_etl.testing.place import Place
 from reverse_etl.testing.simulation import Played, complaint, violation
 
 ADA, BOB = Row(1, "a@x.test", "u1", 1, "s"), Row(2, "a@x.test", None, 1, "s")
 WITHOUT, ELSEWHERE = Row(1, None, "u1", 1, "s"), Row(1, "b@x.test", "u1", 1, "s")
-
-
-@pytest.fixture(params=["duckdb", "postgresql"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    if request.param == "duckdb":
-        with duckdb_place() as made:
-            yield made
-    else:
-        with Place(request.getfixturevalue("postgres_url")) as made:
-            yield made
 
 
 @pytest.mark.parametrize("quiet", [0, 1, 2])

@@ -7,12 +7,8 @@ that claim one person the sum came out as nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from reverse_etl.testing.histories import History, Round, Row
-from reverse_etl.testing.place import Place, duckdb_place
+from reverse_etl.testing.place import Place
 from reverse_etl.testing.simulation import Played, complaint, violation
 
 HISTORY = History(
@@ -32,16 +28,6 @@ HISTORY = History(
         ),
     ),
 )
-
-
-@pytest.fixture(params=["duckdb", "postgresql"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    if request.param == "duckdb":
-        with duckdb_place() as made:
-            yield made
-    else:
-        with Place(request.getfixturevalue("postgres_url")) as made:
-            yield made
 
 
 def test_two_of_four_people_leave_unhindered(place: Place) -> None:

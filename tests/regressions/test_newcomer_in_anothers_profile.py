@@ -8,27 +8,15 @@ when the run was cut short between the two, and when her address was free only a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from reverse_etl.testing.histories import Fault, History, Round, Row
-from reverse_etl.testing.place import Place, duckdb_place
+from reverse_etl.testing.place import Place
 from reverse_etl.testing.simulation import Played, complaint, violation
 
 ADA, BOB = Row(1, "a@x.test", "u1", 1, "s"), Row(2, "a@x.test", None, 1, "s")
 MOVED = Row(1, "b@x.test", "u1", 1, "s")
 EVE, EVE_MOVED = Row(3, "b@x.test", "u3", 1, "s"), Row(3, "c@x.test", "u3", 1, "s")
-
-
-@pytest.fixture(params=["duckdb", "postgresql"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    if request.param == "duckdb":
-        with duckdb_place() as made:
-            yield made
-    else:
-        with Place(request.getfixturevalue("postgres_url")) as made:
-            yield made
 
 
 @pytest.mark.parametrize(

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from reverse_etl.testing.histories import Fault, History, Round, Row, generate
-from reverse_etl.testing.place import Place, duckdb_place
+from reverse_etl.testing.place import Place
 from reverse_etl.testing.rules import planning, settling
 from reverse_etl.testing.simulation import Played, complaint, violation
 
 DUCKDB_SEEDS = range(61, 69)
 POSTGRES_SEEDS = range(1_101, 1_107)
-
-
-@pytest.fixture(scope="module")
-def duckdb() -> Iterator[Place]:
-    with duckdb_place() as place:
-        yield place
-
-
-@pytest.fixture
-def postgres(postgres_url: str) -> Iterator[Place]:
-    with Place(postgres_url) as place:
-        yield place
 
 
 def _agreed(seeds: range, place: Place) -> Counter[str]:

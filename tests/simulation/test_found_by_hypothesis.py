@@ -7,9 +7,7 @@ the generator never combine.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +24,7 @@ from reverse_etl.testing.histories import (
     Round,
     Row,
 )
-from reverse_etl.testing.place import Place, duckdb_place
+from reverse_etl.testing.place import Place
 from reverse_etl.testing.simulation import complaint, violation
 
 # More of them: HISTORIES=5000 pytest tests/simulation/test_found_by_hypothesis.py
@@ -99,12 +97,6 @@ histories = st.builds(
     rounds=st.lists(rounds(beside), min_size=1, max_size=3).map(tuple),
     object=st.just("user"),
 )
-
-
-@pytest.fixture(scope="module")
-def duckdb() -> Iterator[Place]:
-    with duckdb_place() as place:
-        yield place
 
 
 @settings(

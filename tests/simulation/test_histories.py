@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,21 +16,8 @@ from reverse_etl.testing.histories import (
     generate,
     smaller,
 )
-from reverse_etl.testing.place import Place, duckdb_place
+from reverse_etl.testing.place import Place
 from reverse_etl.testing.simulation import Played, complaint, main, violation
-
-
-@pytest.fixture(scope="module")
-def duckdb() -> Iterator[Place]:
-    with duckdb_place() as place:
-        yield place
-
-
-@pytest.fixture
-def postgres(postgres_url: str) -> Iterator[Place]:
-    with Place(postgres_url) as place:
-        yield place
-
 
 # --- the player ----------------------------------------------------------------------------
 

@@ -9,13 +9,12 @@ changes, find them again::
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from reverse_etl.testing.histories import generate
-from reverse_etl.testing.place import Place, duckdb_place
+from reverse_etl.testing.place import Place
 from reverse_etl.testing.planted import BUGS, MOST_SEEDS, Bug
 from reverse_etl.testing.simulation import complaint, violation
 
@@ -35,12 +34,6 @@ BY_SENTENCE_ALONE = {
     "the lease is not checked before a request",
     "the position is confirmed before the failures",
 }
-
-
-@pytest.fixture(scope="module")
-def duckdb() -> Iterator[Place]:
-    with duckdb_place() as place:
-        yield place
 
 
 def test_each_planted_bug_has_its_seed_or_is_named_as_one_without() -> None:

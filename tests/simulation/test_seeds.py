@@ -7,12 +7,11 @@ that they spread. More of them: ``python -m reverse_etl.testing.simulation --hel
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
 from reverse_etl.testing.histories import FAULTS, generate
-from reverse_etl.testing.place import Place, duckdb_place
+from reverse_etl.testing.place import Place
 from reverse_etl.testing.simulation import Played, complaint, violation
 
 CHUNK = 25
@@ -24,18 +23,6 @@ IN_EVERY_CHUNK = (
     *("status succeeded", "status completed_with_failures", "status failed"),
     *("two runners", "rival was busy", "pause", "clock jump"),
 )
-
-
-@pytest.fixture(scope="module")
-def duckdb() -> Iterator[Place]:
-    with duckdb_place() as place:
-        yield place
-
-
-@pytest.fixture
-def postgres(postgres_url: str) -> Iterator[Place]:
-    with Place(postgres_url) as place:
-        yield place
 
 
 def _play(first: int, place: Place) -> Counter[str]:

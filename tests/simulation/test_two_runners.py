@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reverse_etl.testing.histories import History, Meanwhile, Round, Row
-from reverse_etl.testing.place import Place, duckdb_place
+from reverse_etl.testing.place import Place
 from reverse_etl.testing.promises import BrokenPromiseError
 from reverse_etl.testing.simulation import Played, complaint, violation
 from reverse_etl.warehouse.lease import Lease
@@ -21,18 +20,6 @@ ADA, BEN, EVA, DAN, FAY = (
 )
 BEFORE = Round((ADA, BEN, EVA))
 LATER = Round((BEN, DAN, FAY), after=0)
-
-
-@pytest.fixture(scope="module")
-def duckdb() -> Iterator[Place]:
-    with duckdb_place() as place:
-        yield place
-
-
-@pytest.fixture
-def postgres(postgres_url: str) -> Iterator[Place]:
-    with Place(postgres_url) as place:
-        yield place
 
 
 def _history(*rounds: Round) -> History:
