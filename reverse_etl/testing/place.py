@@ -35,7 +35,7 @@ from reverse_etl.warehouse.lease import Lease
 SYNC = "simulated"
 RECORDS_PER_REQUEST = 2
 MAX_IN_FLIGHT = 2
-WINDOW = 3
+WINDOW = 5
 PAGE_ROWS = 4
 LEASE_SECONDS = 30
 

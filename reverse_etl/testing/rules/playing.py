@@ -19,10 +19,10 @@ from reverse_etl.testing.rules.history import (
     smaller,
 )
 from reverse_etl.testing.rules.planning import Held, Planned, Refused
-from reverse_etl.testing.rules.promises import Broken, Witness, demand
+from reverse_etl.testing.rules.promises import WINDOW, Broken, Witness, demand
 from reverse_etl.testing.rules.tables import Change, Counts, Outcome, Settings, State
 
-WINDOW, RECORDS, FLIGHTS = 3, 2, 2
+RECORDS, FLIGHTS = 2, 2
 
 _STATUS = {"done": None, "interrupted": "interrupted", "failed": "failed"}
 _GONE_ANYWAY = frozenset({"invalid", "notFound", "forgotten"})
