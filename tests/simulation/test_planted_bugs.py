@@ -23,7 +23,6 @@ SEEDS: dict[str, int] = json.loads((HERE / "planted_seeds.json").read_text())
 
 # For these no seed is recorded; the pinned histories of test_sentences.py catch them.
 BY_SENTENCE_ALONE = {
-    "former e-mails are forgotten",
     "sending goes beyond the limit",
     "the lease is not checked before a request",
     "the position is confirmed before the failures",
@@ -34,7 +33,7 @@ def test_each_planted_bug_has_its_seed_or_is_named_as_one_without() -> None:
     assert SEEDS.keys() | BY_SENTENCE_ALONE == {bug.name for bug in BUGS}
     assert not SEEDS.keys() & BY_SENTENCE_ALONE
     assert max(SEEDS.values()) <= MOST_SEEDS
-    assert len(SEEDS) >= 27
+    assert len(SEEDS) >= 28
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
