@@ -35,7 +35,7 @@ from reverse_etl.warehouse.statements import audit as statements
 from reverse_etl.warehouse.statements import control
 from reverse_etl.warehouse.statements.audit import FIRST, SECOND, MemberStatements
 from reverse_etl.warehouse.statements.changes import PendingStatements, count_rows
-from reverse_etl.warehouse.tables import AUDITED_COLUMNS, PENDING_COLUMNS, RunTables, clause
+from reverse_etl.warehouse.tables import AUDITED_COLUMNS, PENDING_COLUMNS, RunTables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from reverse_etl.config import Config
     from reverse_etl.connector import Drift, MappedField, Prepared
     from reverse_etl.delivery.wire import Wire
-    from reverse_etl.warehouse.base import Transaction, Warehouse
+    from reverse_etl.warehouse.base import Transaction
     from reverse_etl.warehouse.shape import Base
 
 SAMPLES = 10
@@ -128,23 +128,11 @@ def audit(
     auditor = Auditor(config, sync_name, ports or Ports(), sample)
     warehouse = warehouse_of(config, auditor.sync.source.warehouse, auditor.ports.clock)
     # Opened twice: a DuckDB file is not held while the destination is asked.
-    with _reading(warehouse) as tx:
+    with warehouse.looking() as tx:
         refuse_damage(tx, sync_name)
         question = auditor.look(tx)
-    with auditor.asking(question) as reply, _reading(warehouse) as tx:
+    with auditor.asking(question) as reply, warehouse.looking() as tx:
         return auditor.compare(tx, reply).report
-
-
-@contextmanager
-def _reading(warehouse: Warehouse) -> Iterator[Transaction]:
-    """Open a warehouse for one transaction that is given up."""
-    warehouse.open(read_only=True)
-    try:
-        with warehouse.transaction() as tx:
-            yield tx
-            tx.abandon()
-    finally:
-        warehouse.close()
 
 
 class Auditor:
@@ -200,10 +188,10 @@ class Auditor:
 
     def _unfinished(self, tx: Transaction) -> list[int]:
         """Return the runs that have not ended."""
-        if not tx.warehouse.is_prepared(tx.connection):
+        if not tx.warehouse.is_prepared(tx):
             return []
         runs = tx.warehouse.tables.runs
-        return [row[0] for row in tx.rows(control.unfinished_runs(runs, self.sync.name))]
+        return [row[0] for row in tx.control.rows(control.unfinished_runs(runs, self.sync.name))]
 
     def _choose_profiles(self, tx: Transaction, question: Question, base: Base) -> Question:
         self._refuse_changed_mapping(base)
@@ -298,7 +286,7 @@ class Auditor:
                 f"run {run} had not ended: it was under way, or it was killed and the next run "
                 "settles it first; what it had not confirmed counts as open"
             )
-        ended = tx.scalar(statements.last_delivery(runs, self.sync.name))
+        ended = tx.control.scalar(statements.last_delivery(runs, self.sync.name))
         if ended is not None and tx.now() - ended < SETTLING:
             minutes = SETTLING // timedelta(minutes=1)
             yield (
@@ -314,7 +302,7 @@ class Auditor:
         known = tx.warehouse.tables
         found = PendingStatements(
             self.sync.name,
-            known.failed,
+            tx.reach(known.failed, self.sync.name),
             known.residue,
             base,
             tables.changes,
@@ -322,10 +310,10 @@ class Auditor:
             retry=True,
             full=True,
         ).collect()
-        left_open = clause(_temporary_name("left_open", self.sync.name), PENDING_COLUMNS, None)
+        left_open = tx.scratch(_temporary_name("left_open", self.sync.name), PENDING_COLUMNS)
         # Where nobody is removed, who left the source stays by design.
         chosen = found if self.deletes else statements.without_residue(found)
-        tx.create(left_open, chosen, temporary=True)
+        tx.create(left_open, chosen)
         return left_open
 
     def _report_open(self, tx: Transaction, left_open: TableClause, report: AuditReport) -> None:
@@ -365,8 +353,8 @@ def _sent(fields: Sequence[MappedField]) -> list[str]:
 
 def _uploaded(tx: Transaction, sync_name: str, people: Sequence[Any]) -> TableClause:
     """Return a temporary table of people who are to be updated."""
-    wrong = _wrong_table(sync_name)
-    tx.create(wrong, statements.nobody_wrong(), temporary=True)
+    wrong = _wrong_table(tx, sync_name)
+    tx.create(wrong, statements.nobody_wrong())
     if people:
         names = ("_identity", "_alias", "_primary_key")
         columns = dict(zip(names, map(list, zip(*people, strict=True)), strict=True))
@@ -374,8 +362,8 @@ def _uploaded(tx: Transaction, sync_name: str, people: Sequence[Any]) -> TableCl
     return wrong
 
 
-def _wrong_table(sync_name: str) -> TableClause:
-    return clause(_temporary_name("wrong", sync_name), AUDITED_COLUMNS, None)
+def _wrong_table(tx: Transaction, sync_name: str) -> TableClause:
+    return tx.scratch(_temporary_name("wrong", sync_name), AUDITED_COLUMNS)
 
 
 def _temporary_name(word: str, sync_name: str) -> str:
@@ -420,9 +408,9 @@ class _Members:
         sync = self.auditor.sync.name
 
         def temporary(word: str, columns: Any) -> TableClause:  # noqa: ANN401 - Columns
-            return clause(_temporary_name(word, sync), columns, None)
+            return self.tx.scratch(_temporary_name(word, sync), columns)
 
-        self.wrong = _wrong_table(sync)
+        self.wrong = _wrong_table(self.tx, sync)
         self.statements = MemberStatements(
             sync,
             names,
@@ -446,15 +434,15 @@ class _Members:
             (made.people, made.find_people),
             (made.extras, made.find_extras),
         ):
-            self.tx.create(table, chosen(), temporary=True)
+            self.tx.create(table, chosen())
             self.tx.finish(table)
-        since = int(self.tx.scalar(self._since()) or 0)
+        since = int(self.tx.control.scalar(self._since()) or 0)
         older = self._older_runs(since)
         log = self.tx.warehouse.tables.log
-        self.tx.create(made.claims, made.find_claims(log, since, older), temporary=True)
+        self.tx.create(made.claims, made.find_claims(log, since, older))
         halves = self._count_people()
         present = frozenset(half for half, count in halves.items() if count)
-        self.tx.create(self.wrong, made.find_wrong(halves=present), temporary=True)
+        self.tx.create(self.wrong, made.find_wrong(halves=present))
         self._count_extras(halves[SECOND])
         self._note_history(since, len(older))
         self._sample()
@@ -463,7 +451,7 @@ class _Members:
     def _upload(self, answers: Sequence[Path]) -> None:
         """Put the lines of all readings into a table, piece by piece."""
         members, destination = self.statements.members, self.auditor.destination
-        self.tx.create(members, self.statements.no_members(), temporary=True)
+        self.tx.create(members, self.statements.no_members())
         sizes = []
         for reading, path in enumerate(answers):
             size = nameless = 0
@@ -491,7 +479,7 @@ class _Members:
     def _older_runs(self, since: int) -> list[RunTables]:
         """Return the runs before the base that speak of this list, and ended in order."""
         name, runs = self.auditor.sync.name, self.tx.warehouse.tables.runs
-        ended = {row[0] for row in self.tx.rows(statements.ended_in_order(runs, name))}
+        ended = {row[0] for row in self.tx.control.rows(statements.ended_in_order(runs, name))}
         found = self.tx.runs_with_tables(name)
         kept = ended.intersection(found["outcomes"], found["changes"])
         older = [run for run in sorted(kept) if since <= run < self.base.run_id]

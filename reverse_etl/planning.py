@@ -29,7 +29,6 @@ from reverse_etl.warehouse.tables import (
     IDENTITY_COLUMNS,
     PENDING_COLUMNS,
     RunTables,
-    clause,
 )
 
 if TYPE_CHECKING:
@@ -263,14 +262,20 @@ class _Steps:
         self.full, self.temporary = full, temporary
         self.identities = 0
         schema = tx.warehouse.schema
-        here = None if temporary else schema
-        self.tables = run_tables(shape, run_id, here)
+        self.tables = RunTables(
+            shape.sync_name,
+            run_id,
+            schema,
+            shape.columns,
+            shape.plan_columns,
+            scratch=tx.scratch if temporary else None,
+        )
         self.before = base_tables(shape.sync_name, base, schema) if base else None
-        columns = [*IDENTITY_COLUMNS, *shape.columns]
-        ranked = [*columns, "_rank", "_person", "_place", "_claim"]
-        self.contested = clause(f"contested_{shape.sync_name}", [*columns, "_rank"], None)
-        self.resolved = clause(f"resolved_{shape.sync_name}", ranked, None)
-        self.pending = clause(f"pending_{shape.sync_name}", PENDING_COLUMNS, None)
+        columns = (*IDENTITY_COLUMNS, *shape.columns)
+        ranked = (*columns, "_rank", "_person", "_place", "_claim")
+        self.contested = tx.scratch(f"contested_{shape.sync_name}", (*columns, "_rank"))
+        self.resolved = tx.scratch(f"resolved_{shape.sync_name}", ranked)
+        self.pending = tx.scratch(f"pending_{shape.sync_name}", PENDING_COLUMNS)
         self.taking = SnapshotStatements(
             shape,
             tx.warehouse.sql,
@@ -281,11 +286,7 @@ class _Steps:
 
     def take_snapshot(self) -> int:
         """Evaluate the query; return its number of rows."""
-        self.tx.create_from_query(
-            self.tables.snapshot,
-            self.taking.take(),
-            temporary=self.temporary,
-        )
+        self.tx.create_from_query(self.tables.snapshot, self.taking.take())
         if not self.temporary:
             self.tx.commit_new_table()
         self.identities = self._count(self.tables.snapshot)
@@ -293,16 +294,12 @@ class _Steps:
 
     def resolve_contested(self) -> _Refused:
         """Leave one row per person in the snapshot; set the others aside."""
-        self.tx.create(self.contested, self.taking.contest(), temporary=True)
+        self.tx.create(self.contested, self.taking.contest())
         contested = self._count(self.contested)
-        self.tx.create(
-            self.tables.refused,
-            self.taking.nothing_refused(),
-            temporary=self.temporary,
-        )
+        self.tx.create(self.tables.refused, self.taking.nothing_refused())
         refused = _Refused()
         if contested:
-            self.tx.create(self.resolved, self.taking.resolve(), temporary=True)
+            self.tx.create(self.resolved, self.taking.resolve())
             for statement in self.taking.remove_contested():
                 self.tx.run(statement)
             winners = self.tx.run(self.taking.return_winners())
@@ -318,11 +315,11 @@ class _Steps:
 
     def collect_pending(self, audited: TableClause | None, *, retry: bool) -> bool:
         """Gather what earlier runs left open and what an audit found; return if there is any."""
-        control = self.tx.warehouse.tables
+        tables = self.tx.warehouse.tables
         statements = PendingStatements(
             self.shape.sync_name,
-            control.failed,
-            control.residue,
+            self.tx.reach(tables.failed, self.shape.sync_name),
+            tables.residue,
             self.base,
             self.before.changes if self.before else None,
             self.before.outcomes if self.before else None,
@@ -331,7 +328,7 @@ class _Steps:
             clears_fields=self.shape.clears_fields,
             audited=audited,
         )
-        self.tx.create(self.pending, statements.collect(), temporary=True)
+        self.tx.create(self.pending, statements.collect())
         return self._count(self.pending) > 0
 
     def plan_changes(self, *, pending: bool) -> None:
@@ -349,7 +346,7 @@ class _Steps:
         )
         if pending and self.base is not None and self.shape.sends_alias:
             self.tx.run(statements.write_again(self.pending, self.base))
-        self.tx.create(self.tables.changes, statements.plan(), temporary=self.temporary)
+        self.tx.create(self.tables.changes, statements.plan())
         if not self.temporary:
             self.tx.finish(self.tables.changes, by="_seq")
             self.tx.create(self.tables.outcomes, statements.no_outcomes())
@@ -396,11 +393,6 @@ class _Steps:
                 counted.invalid += rows
                 counted.newly_invalid += rows if new else 0
         return counted
-
-
-def run_tables(shape: Shape, run_id: int, schema: str | None) -> RunTables:
-    """Return the tables of a run of this shape."""
-    return RunTables(shape.sync_name, run_id, schema, shape.columns, shape.plan_columns)
 
 
 def base_tables(sync_name: str, base: Base, schema: str) -> RunTables:

@@ -123,14 +123,8 @@ def preview(
     sync = config.sync(sync_name)
     destination = config.bind(sync_name)
     warehouse = warehouse_of(config, sync.source.warehouse, (ports or Ports()).clock)
-    warehouse.open(read_only=True)
-    try:
-        with warehouse.transaction() as tx:
-            found = _Previewing(tx, sync, destination, full=full).preview()
-            tx.abandon()
-    finally:
-        warehouse.close()
-    return found
+    with warehouse.looking() as tx:
+        return _Previewing(tx, sync, destination, full=full).preview()
 
 
 class _Previewing:
@@ -142,7 +136,7 @@ class _Previewing:
         self.tx, self.sync, self.destination, self.full = tx, sync, destination, full
         refuse_damage(tx, sync.name)
         self.state = tx.state(sync.name)
-        self.known = tx.warehouse.is_prepared(tx.connection)
+        self.known = tx.warehouse.is_prepared(tx)
 
     def preview(self) -> Preview:
         """Plan, count, look at some."""
@@ -199,7 +193,7 @@ class _Previewing:
         if not self.known:
             return 0
         failed = self.tx.warehouse.tables.failed
-        return int(self.tx.scalar(control.count_open(failed, self.sync.name)))
+        return int(self.tx.control.scalar(control.count_open(failed, self.sync.name)))
 
     def _warnings(self) -> list[str]:
         """Say what makes a run's plan differ from this one."""
@@ -209,7 +203,7 @@ class _Previewing:
         return [
             f"run {row.sync_run_id} has not ended: it is under way, or it was killed and the next "
             "run settles it first. What is planned then may differ from this"
-            for row in self.tx.rows(control.unfinished_runs(runs, self.sync.name))
+            for row in self.tx.control.rows(control.unfinished_runs(runs, self.sync.name))
         ]
 
     def _requests(self, plan: Plan, *, same: bool) -> int:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from reverse_etl.delivery.transport import Transport
     from reverse_etl.delivery.wire import Wire
     from reverse_etl.warehouse.base import Transaction
-    from reverse_etl.warehouse.shape import State
+    from reverse_etl.warehouse.shape import Base, State
 
 # How far sending may run ahead of the last checkpoint, in full rounds of requests in flight: a
 # crash sends at most this much again. Enough that a checkpoint never makes the wire wait.
@@ -129,8 +129,9 @@ class Run:
         self.destination = config.bind(sync_name)
         self.timeout_s = config.request_timeout_seconds(self.sync.destination.name)
         self.warehouse = warehouse_of(config, self.sync.source.warehouse, ports.clock)
+        self.control = self.warehouse.control
         self.lease = Lease(
-            self.warehouse,
+            self.control,
             sync_name,
             seconds=config.engine.lease_seconds,
             clock=ports.clock,
@@ -162,7 +163,7 @@ class Run:
 
     def heartbeat(self) -> AbstractContextManager[object]:
         """Keep the lease while the run goes on, whatever it waits for."""
-        return Heartbeat(self.lease, self.warehouse, self.config.engine.heartbeat)
+        return Heartbeat(self.lease, self.control, self.config.engine.heartbeat)
 
     def run(self) -> None:
         """Plan, deliver, settle, retain; a run that must stop says why."""
@@ -211,7 +212,7 @@ class Run:
         runs = self.warehouse.tables.runs
         with self.warehouse.transaction() as tx:
             state = tx.state(self.sync.name)
-            unfinished = tx.rows(control.unfinished_runs(runs, self.sync.name))
+            unfinished = tx.control.rows(control.unfinished_runs(runs, self.sync.name))
         for run_id, started_at in unfinished:
             if state.base is not None and run_id == state.base.run_id:
                 self._settle_killed(state, started_at)
@@ -245,7 +246,7 @@ class Run:
 
     def _end_killed_planning(self, run_id: int) -> None:
         self.report.warnings += drop_run(self.warehouse, self.sync.name, run_id)
-        with self.warehouse.transaction() as tx:
+        with self.control.transaction() as tx:
             values = {
                 "status": "interrupted",
                 "finished_at": tx.now(),
@@ -262,7 +263,7 @@ class Run:
     def begin(self) -> None:
         """Number the run and write its row."""
         tables = self.warehouse.tables
-        with self.warehouse.transaction() as tx:
+        with self.control.transaction() as tx:
             numbered = control.number_run(tables.state, self.sync.name, self.lease.token)
             self.lease.guard(tx.run(numbered))
             row = tx.rows(control.read_state(tables.state, self.sync.name))[0]
@@ -325,16 +326,26 @@ class Run:
             self._report_plan(plan)
             self._refuse_other_plan(tx, plan)
             held = None if self.options.allow_deletes else self._held(tx, plan)
-            if held is None and not self.ports.stop():
+            committed = held is None and not self.ports.stop()
+            if committed:
                 self._commit(tx, plan, state, same_account=same)
-                return plan
-            tx.abandon()
+            else:
+                tx.abandon()
+        if committed:
+            return self._committed(plan, state.base)
         if held is not None:
             self.end_unplanned("held", held)
         else:
             text = "told to stop while planning; nothing was sent"
             self.end_unplanned("interrupted", Interrupted(text))
         return None
+
+    def _committed(self, plan: Plan, before: Base | None) -> Plan:
+        if not self.warehouse.capabilities.transactional_ddl:
+            # Not before: the view would show what perhaps never was.
+            with self.warehouse.transaction() as tx:
+                self._show(tx, plan, before)
+        return plan
 
     def _report_plan(self, plan: Plan) -> None:
         report = self.report
@@ -369,17 +380,12 @@ class Run:
     def _commit(self, tx: Transaction, plan: Plan, state: State, *, same_account: bool) -> None:
         """The commit point: from here on this plan is the last one, and is carried out."""
         tables = self.warehouse.tables
-        columns = state.base.columns if state.base else None
-        view = f"snapshot_{self.sync.name}"
-        if not tx.point_view(view, plan.tables.snapshot, columns, plan.shape):
-            self.report.warnings.append(
-                f"a view of yours stands on {view}, whose columns have changed: it still shows an "
-                "older snapshot. Drop your view; the next run renews ours.",
-            )
+        if self.warehouse.capabilities.transactional_ddl:
+            self._show(tx, plan, state.base)
         if not same_account:
-            tx.run(control.forget_failed(tables.failed, self.sync.name))
+            tx.control.run(control.forget_failed(tables.failed, self.sync.name))
         values = {"status": "delivering", **_plan_values(plan)}
-        tx.run(control.change_run(tables.runs, self.sync.name, self.run_id, values))
+        tx.control.run(control.change_run(tables.runs, self.sync.name, self.run_id, values))
         account = account_of(self.destination, self.sync.destination.object)
         # A full run looks its list up again: the way out when somebody deleted it and made it anew.
         known = same_account and not self.options.full
@@ -400,7 +406,16 @@ class Run:
                 "target_id": state.target_id if known else None,
             },
         )
-        self.lease.guard(tx.run(committed))
+        self.lease.guard(tx.control.run(committed))
+
+    def _show(self, tx: Transaction, plan: Plan, before: Base | None) -> None:
+        """Let the view of the sync show the new snapshot."""
+        view, columns = f"snapshot_{self.sync.name}", before.columns if before else None
+        if not tx.point_view(view, plan.tables.snapshot, columns, plan.shape):
+            self.report.warnings.append(
+                f"a view of yours stands on {view}, whose columns have changed: it still shows an "
+                "older snapshot. Drop your view; the next run renews ours.",
+            )
 
     def _is_committed(self) -> bool:
         """Whether this may be the last committed run: a commit may take effect and go unheard.
@@ -408,7 +423,7 @@ class Run:
         Then its tables are the base, and its row stays "delivering" for the next run to settle.
         """
         try:
-            with self.warehouse.transaction() as tx:
+            with self.control.transaction() as tx:
                 # The fence waits for a commit that is still on its way to this row.
                 self.lease.confirm(tx)
                 base = tx.state(self.sync.name).base
@@ -425,7 +440,7 @@ class Run:
             return
         report.warnings += drop_run(self.warehouse, self.sync.name, self.run_id)
         report.requests = self._requests(0)
-        with self.warehouse.transaction() as tx:
+        with self.control.transaction() as tx:
             report.failed_records_open = tx.scalar(
                 control.count_open(tables.failed, self.sync.name),
             )
@@ -489,7 +504,7 @@ class Run:
             recent = age is not None and age < timedelta(seconds=JUST_CREATED_SECONDS)
             return Target(state.target_id, self.destination.target.name, recent)
         found = wire.converse(self.destination.find_target())
-        with self.warehouse.transaction() as tx:
+        with self.control.transaction() as tx:
             created_at = tx.now() if found.just_created else None
             kept = control.keep_target(
                 self.warehouse.tables.state,
@@ -538,7 +553,7 @@ class Run:
             send_limit=position + window,
             requests_sent=self._requests(requests_sent),
         )
-        self.lease.guard(tx.run(advanced))
+        self.lease.guard(tx.control.run(advanced))
 
     # --- settle and retain -----------------------------------------------------------------
 

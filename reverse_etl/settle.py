@@ -9,12 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Boolean
+
 from reverse_etl.connector import Operation
 from reverse_etl.errors import WarehouseError
 from reverse_etl.report import by_operation
 from reverse_etl.warehouse.statements import control, retention
-from reverse_etl.warehouse.statements.settle import FAILED_COLUMNS, SettleStatements
-from reverse_etl.warehouse.tables import RUN_TABLES, RunTables, clause, run_table_name
+from reverse_etl.warehouse.statements.settle import (
+    SettleStatements,
+    add_failures,
+    clear_failures,
+)
+from reverse_etl.warehouse.tables import (
+    RUN_TABLES,
+    RunTables,
+    clause,
+    columns_of,
+    run_table_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +111,6 @@ def settle(  # noqa: PLR0913 - the parts of a settling, each by name
         LeaseLost: Another run has taken over; nothing of this was written.
     """
     control_tables = tx.warehouse.tables
-    fresh = clause(f"failures_{tables.sync_name}", FAILED_COLUMNS, None)
     statements = SettleStatements(
         tables.sync_name,
         tables.run_id,
@@ -108,9 +119,8 @@ def settle(  # noqa: PLR0913 - the parts of a settling, each by name
         tables.refused,
         tables.snapshot,
         control_tables.log,
-        control_tables.failed,
+        tx.reach(control_tables.failed, tables.sync_name),
         control_tables.residue,
-        fresh,
         ending.position,
         ending.window,
         field_set,
@@ -118,15 +128,18 @@ def settle(  # noqa: PLR0913 - the parts of a settling, each by name
     finished = tx.now()
     totals = _count(tx, statements)
     if retain_logs:
+        if tx.control is not tx:
+            # Written by itself: what an earlier attempt left of it goes first.
+            tx.run(retention.forget_run(control_tables.log, tables.sync_name, tables.run_id))
         for statement in statements.write_log(started_at, finished):
             tx.run(statement)
     _renew_failures(tx, statements, finished, deletes=deletes)
-    totals.failed_records_open = tx.scalar(
+    totals.failed_records_open = tx.control.scalar(
         control.count_open(control_tables.failed, tables.sync_name),
     )
     status = ending.status or _status(totals, ending.newly_invalid)
     values = _run_values(totals, ending, status, finished)
-    tx.run(control.change_run(control_tables.runs, tables.sync_name, tables.run_id, values))
+    tx.control.run(control.change_run(control_tables.runs, tables.sync_name, tables.run_id, values))
     lease.confirm(tx)
     return status, totals
 
@@ -142,12 +155,16 @@ def _count(tx: Transaction, statements: SettleStatements) -> Totals:
 def _renew_failures(
     tx: Transaction, statements: SettleStatements, finished: datetime, *, deletes: bool
 ) -> None:
+    name, failed = statements.sync_name, tx.warehouse.tables.failed
     # Collected first, because a record that fails again keeps the date of its first failure.
-    tx.create(statements.fresh, statements.collect_failures(finished), temporary=True)
-    for statement in statements.clear_failures(deletes=deletes):
-        tx.run(statement)
-    tx.run(statements.add_failures())
-    tx.drop(statements.fresh)
+    fresh = tx.scratch(f"failures_{name}", columns_of(failed))
+    tx.create(fresh, statements.collect_failures(finished))
+    settled = tx.scratch(f"settled_{name}", ("identity", ("unidentified", Boolean)))
+    tx.create(settled, statements.collect_settled(deletes=deletes))
+    tx.control.run(clear_failures(failed, name, tx.hand_over(settled)))
+    tx.control.run(add_failures(failed, tx.hand_over(fresh)))
+    tx.drop(settled)
+    tx.drop(fresh)
 
 
 def _status(totals: Totals, newly_invalid: int) -> str:

@@ -101,7 +101,7 @@ def _read_states(
     config: Config, warehouse_name: str, syncs: Sequence[SyncConfig], clock: Clock
 ) -> list[_SyncStatus]:
     with _reading(config, warehouse_name, clock) as tx:
-        known = tx.warehouse.is_prepared(tx.connection)
+        known = tx.warehouse.is_prepared(tx)
         return [
             _read_state(tx, sync, clock)
             if known
@@ -115,16 +115,17 @@ def _read_state(tx: Transaction, sync: SyncConfig, clock: Clock) -> _SyncStatus:
 
     tables = tx.warehouse.tables
     runs = _run_documents(tx, sync.name, 1)
-    state = tx.rows(control.read_state(tables.state, sync.name))
+    state = tx.control.rows(control.read_state(tables.state, sync.name))
     until = state[0].lease_expires_at if state else None
     # Where a lock proves the lease, nobody can be running: the file could be opened.
-    alive = until is not None and not tx.warehouse.lock_proves_lease and until > tx.now()
+    proven = tx.control.warehouse.capabilities.lock_proves_lease
+    alive = until is not None and not proven and until > tx.now()
     return _SyncStatus(
         sync.name,
         _next_tick(sync, clock.now()),
         running_until=until if alive else None,
         last_run=runs[0] if runs else None,
-        failed_records_open=int(tx.scalar(control.count_open(tables.failed, sync.name))),
+        failed_records_open=int(tx.control.scalar(control.count_open(tables.failed, sync.name))),
     )
 
 
@@ -162,7 +163,7 @@ def runs(
     loaded = session.load()
     chosen_syncs(loaded, [sync], every=False)
     with _reading(loaded, loaded.sync(sync).source.warehouse, SystemClock()) as tx:
-        known = tx.warehouse.is_prepared(tx.connection)
+        known = tx.warehouse.is_prepared(tx)
         found = _run_documents(tx, sync, limit) if known else []
     session.output.document({"sync": sync, "runs": found})
     if not found:
@@ -180,7 +181,7 @@ def _run_documents(tx: Transaction, sync_name: str, limit: int) -> list[dict[str
     """Return the newest runs by the names of the table's columns, without the sync's name."""
     from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
 
-    rows = tx.rows(control.last_runs(tx.warehouse.tables.runs, sync_name, limit))
+    rows = tx.control.rows(control.last_runs(tx.warehouse.tables.runs, sync_name, limit))
     return [_document(row) for row in rows]
 
 
@@ -233,8 +234,10 @@ def _read_failures(
 
     failed = tx.warehouse.tables.failed
     by_code, rows, total = [], [], 0
-    if tx.warehouse.is_prepared(tx.connection):
-        for code, retryable, count in tx.rows(control.failures_by_reason(failed, sync.name)):
+    if tx.warehouse.is_prepared(tx):
+        for code, retryable, count in tx.control.rows(
+            control.failures_by_reason(failed, sync.name)
+        ):
             again = _is_tried_again(sync, code, retryable=retryable)
             by_code.append(
                 {
@@ -258,7 +261,7 @@ def _read_failures(
 def _failed_rows(tx: Transaction, sync_name: str, limit: int) -> list[dict[str, Any]]:
     from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
 
-    rows = tx.rows(control.read_failed(tx.warehouse.tables.failed, sync_name, limit))
+    rows = tx.control.rows(control.read_failed(tx.warehouse.tables.failed, sync_name, limit))
     return [_document(row, leave_out=("alias", "unidentified", "fields")) for row in rows]
 
 
@@ -313,14 +316,8 @@ def _reading(config: Config, warehouse_name: str, clock: Clock) -> Iterator[Tran
     """Open a warehouse to look into it."""
     from reverse_etl.warehouse import warehouse_of  # noqa: PLC0415 - loads SQLAlchemy
 
-    warehouse = warehouse_of(config, warehouse_name, clock)
-    warehouse.open(read_only=True)
-    try:
-        with warehouse.transaction() as tx:
-            yield tx
-            tx.abandon()
-    finally:
-        warehouse.close()
+    with warehouse_of(config, warehouse_name, clock).looking() as tx:
+        yield tx
 
 
 def _next_tick(sync: SyncConfig, now: datetime) -> datetime | None:

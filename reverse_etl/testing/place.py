@@ -244,7 +244,7 @@ class SimulatedRun(engine.Run):
     @contextmanager
     def heartbeat(self) -> Iterator[None]:
         """Beat while the wire is waited for: no other time passes, see :meth:`beat`."""
-        self._beats = not self.warehouse.lock_proves_lease
+        self._beats = not self.warehouse.capabilities.lock_proves_lease
         self._beaten_at = self.ports.clock.monotonic()
         try:
             yield
@@ -328,7 +328,9 @@ class Place:
     def __enter__(self) -> Self:
         """Open the warehouse."""
         self.warehouse.open()
-        made = self._duckdb() if self.warehouse.lock_proves_lease else self._postgresql()
+        made = (
+            self._duckdb() if self.warehouse.capabilities.lock_proves_lease else self._postgresql()
+        )
         self._engine = made.execution_options(compiled_cache=self._compiled)
         self.warehouse._engine = self._engine  # noqa: SLF001 - to look at what is there
         _hook_dialect(self._engine.dialect, lambda: self.steps)
@@ -402,11 +404,11 @@ class Place:
         changed: Any = warehouse
         changed.make_engine = lambda: self._engine
         changed.transaction = mortal
-        if warehouse.lock_proves_lease:
+        if warehouse.capabilities.lock_proves_lease:
             changed.in_turn = self._in_turn
         for name, kind in (("read_arrow", "read"), ("describe", "describe"), ("upload", "upload")):
             setattr(changed, name, self._stepping(kind, getattr(warehouse, name)))
-        if not warehouse.lock_proves_lease:
+        if not warehouse.capabilities.lock_proves_lease:
             # A server has a clock of its own; in virtual time it has to be asked of us.
             server = DuckDBWarehouse("duckdb://", self.schema, _ServerClock(self.clock))
             changed.now_expression, changed.after_now = server.now_expression, server.after_now
@@ -448,7 +450,7 @@ class Place:
         opening, closing, changed = warehouse.open, warehouse.close, warehouse
 
         def open_alone(*, read_only: bool = False) -> None:
-            if warehouse.lock_proves_lease and set(self.open_in) - {process}:
+            if warehouse.capabilities.lock_proves_lease and set(self.open_in) - {process}:
                 raise Busy("the simulated file is held by another process")
             opening(read_only=read_only)
             self.open_in.append(process)

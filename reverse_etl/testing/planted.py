@@ -23,7 +23,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, cast
 
-from sqlalchemy import String, case, delete, false, literal, null, or_
+from sqlalchemy import String, case, delete, false, literal, null, or_, select, union_all
 from sqlalchemy import cast as sql_cast
 
 from reverse_etl.connector import SUCCEEDED, Outcome, Response
@@ -179,8 +179,8 @@ def _leave_contested(right: Wrong, steps: Any) -> Any:  # noqa: ANN401
     """Every row is somebody; who shares an identity is there twice."""
     contested, statements = steps.contested, steps.taking
     nobody = right.__globals__["SnapshotStatements"].contest(statements).where(false())
-    steps.tx.create(contested, nobody, temporary=True)
-    steps.tx.create(steps.tables.refused, statements.nothing_refused(), temporary=steps.temporary)
+    steps.tx.create(contested, nobody)
+    steps.tx.create(steps.tables.refused, statements.nothing_refused())
     steps.tx.drop(contested)
     steps.tx.finish(steps.tables.snapshot)
     return right.__globals__["_Refused"]()
@@ -382,10 +382,10 @@ def _no_settling(right: Wrong, run: Any, state: Any, _started_at: Any) -> None: 
 
 def _forget_first_failure(right: Wrong, statements: Any, *, deletes: bool) -> Any:  # noqa: ANN401
     """A record that was not tried again is cleared with the others."""
-    cleared = right(statements, deletes=deletes)
-    rows = statements.failed.c
+    rows, found = statements.failed.c, right(statements, deletes=deletes)
     mine = rows.sync_name == statements.sync_name
-    return [*cleared, delete(statements.failed).where(mine, ~rows.unidentified)]
+    waiting = select(rows.identity, rows.unidentified).where(mine, ~rows.unidentified)
+    return select(*union_all(found, waiting).subquery("cleared").c)
 
 
 def _drop_the_plan(right: Wrong, tx: Any, sync_name: str, committed: int, keep: int) -> Any:  # noqa: ANN401
@@ -587,7 +587,7 @@ BUGS = (
     _bug(
         "failed records that wait are cleared",
         "A failed record disappears when its identity succeeds later or is no longer wanted (5)",
-        (f"{SETTLE}:SettleStatements.clear_failures", _forget_first_failure),
+        (f"{SETTLE}:SettleStatements.collect_settled", _forget_first_failure),
     ),
     _bug(
         "retention drops the last plan",

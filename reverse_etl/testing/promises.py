@@ -321,7 +321,7 @@ class Books:
 
     @cached_property
     def _is_ready(self) -> bool:
-        return self._tx.warehouse.is_prepared(self._tx.connection)
+        return self._tx.warehouse.is_prepared(self._tx)
 
     @cached_property
     def _failed(self) -> list[Any]:

@@ -137,7 +137,7 @@ class Player:
         with self.looking() as books:
             run.before = books.believed()
         until, now = run.before.held_until, self.clock.server_now().replace(tzinfo=None)
-        if until is not None and not self.place.warehouse.lock_proves_lease:
+        if until is not None and not self.place.warehouse.capabilities.lock_proves_lease:
             run.found_leased = until >= now
         run.there_before = list(self.project.members_of(run.round.list_id))
         alive: list[SimulatedRun] = []

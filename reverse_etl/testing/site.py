@@ -364,7 +364,7 @@ class Site:
     def is_leased(self) -> bool:
         """Whether a lease of the sync has not expired yet, by the warehouse's clock."""
         with self.warehouse() as warehouse:
-            if warehouse.lock_proves_lease:
+            if warehouse.capabilities.lock_proves_lease:
                 return False  # open, so nobody else has it
             with warehouse.transaction() as tx:
                 state = f"select lease_expires_at from {SCHEMA}.sync_state"  # noqa: S608

@@ -7,9 +7,10 @@ and writes columns as Arrow.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from reverse_etl.errors import ReverseEtlError, RightsError, SourceError, WarehouseError
+from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.damage import find_lost, mend_tables, refuse_lost
 from reverse_etl.warehouse.migrations import migrate, read_version, refuse_newer, refuse_older
 from reverse_etl.warehouse.query import single_statement
@@ -32,7 +34,10 @@ from reverse_etl.warehouse.tables import (
     control_tables,
     empty,
     exact,
+    is_run_table,
+    is_scratch,
     runs_of_tables,
+    scratch_name,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
     from reverse_etl.clock import Clock
     from reverse_etl.warehouse.shape import Shape
     from reverse_etl.warehouse.sql import Chosen, Expression, Sql
+    from reverse_etl.warehouse.tables import Columns
 
 
 _TURN = threading.Lock()
@@ -56,34 +62,52 @@ _TURN = threading.Lock()
 # or columns of the user's, which the engine takes already.
 LONGEST_LABEL = 10_000
 
+# Rows copied between two databases at a time.
+_ROWS_COPIED = 10_000
+
 
 class Warehouse(ABC):
     """One warehouse, closed until it is opened.
 
     Attributes:
         sql: How this engine spells expressions.
-        tables: Our control tables in its schema.
-        lock_proves_lease: Whether opening it for writing proves that no other process runs.
-        deletes_rewrite_new_tables: Whether a delete from a table that the same transaction made
-            costs as much as making it.
+        capabilities: What it can do.
+        control: Where the control tables are that change row by row: here, or in a control
+            database (:meth:`keep_control_in`).
+        tables: Our control tables.
     """
 
     sql: Sql
-    lock_proves_lease = False
-    deletes_rewrite_new_tables = False
+    capabilities = Capabilities()
 
     def __init__(self, url: str, schema: str, clock: Clock) -> None:
         """Remember where it is; nothing is contacted yet."""
         self.url = sa.make_url(url)
         self.schema = schema
         self.clock = clock
-        self.tables = control_tables(schema)
+        self.control: Warehouse = self
+        self.tables = control_tables(schema, schema)
+        self.mark = f"{clock.now():%Y%m%d}_{secrets.token_hex(4)}"
         self._engine: Engine | None = None
         self._prepared = False
 
+    def keep_control_in(self, control: Warehouse) -> None:
+        """Keep leases, runs and failed records in another database."""
+        self.control = control
+        self.tables = control_tables(self.schema, control.schema)
+
+    @property
+    def keeps_control(self) -> bool:
+        """Whether the control tables are here, with everything else."""
+        return self.control is self
+
     def __enter__(self) -> Self:
         """Open for writing."""
-        self.open()
+        with ExitStack() as opened:
+            if not self.keeps_control:
+                opened.enter_context(self.control)
+            self.open()
+            opened.pop_all()
         return self
 
     def __exit__(
@@ -93,7 +117,28 @@ class Warehouse(ABC):
         trace: TracebackType | None,
     ) -> None:
         """Close."""
-        self.close()
+        del kind, error, trace
+        self._let_go()
+
+    @contextmanager
+    def looking(self) -> Iterator[Transaction]:
+        """Open for one transaction that changes nothing."""
+        if not self.keeps_control:
+            self.control.open(read_only=True)
+        try:
+            self.open(read_only=True)
+            with self.transaction() as tx:
+                yield tx
+                tx.abandon()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        try:
+            self.close()
+        finally:
+            if not self.keeps_control:
+                self.control.close()
 
     # --- what a dialect file may replace ---------------------------------------------------
 
@@ -202,9 +247,23 @@ class Warehouse(ABC):
     def transaction(self) -> Iterator[Transaction]:
         """Run statements together: all take effect or, after an error, none.
 
+        Where the control tables are in another database, that one commits last: what it says is
+        true, and tables of a run that it does not know are dropped by the next one.
+
         Raises:
             WarehouseError: The engine refused a statement; the text has no values in it.
         """
+        if self.keeps_control:
+            with self._own_transaction() as tx:
+                yield tx
+            return
+        with self.control.transaction() as control, self._own_transaction() as tx:
+            tx.control = control
+            yield tx
+            control.abandoned = tx.abandoned
+
+    @contextmanager
+    def _own_transaction(self) -> Iterator[Transaction]:
         try:
             # Closing a connection rolls back what was not committed.
             with self.engine.connect() as connection:
@@ -212,7 +271,14 @@ class Warehouse(ABC):
                 # what was never begun would not be committed.
                 connection.begin()
                 tx = Transaction(self, connection)
-                yield tx
+                try:
+                    yield tx
+                except Exception:
+                    # What is left is dropped by a later run; the error in hand matters more.
+                    with suppress(SQLAlchemyError):
+                        tx.sweep()
+                    raise
+                tx.sweep()
                 if not tx.abandoned:
                     connection.commit()
         except SQLAlchemyError as error:
@@ -312,14 +378,16 @@ class Warehouse(ABC):
 
     # --- our own tables --------------------------------------------------------------------
 
-    def is_prepared(self, connection: Connection) -> bool:
+    def is_prepared(self, tx: Transaction) -> bool:
         """Return whether our tables are there, to be looked at.
 
         Raises:
             WarehouseError: They are, but older, newer or damaged; a look changes nothing.
         """
         if not self._prepared:
-            self._prepared = self._are_readable(Transaction(self, connection))
+            if not self.keeps_control and not self.control.is_prepared(tx.control):
+                return False
+            self._prepared = self._are_readable(tx)
         return self._prepared
 
     def prepare_schema(self, *, mend: bool = False) -> None:
@@ -333,6 +401,8 @@ class Warehouse(ABC):
             RightsError: Something is missing and may not be created; names the GRANTs.
             WarehouseError: The tables are of a newer program, or damaged.
         """
+        if not self.keeps_control:
+            self.control.prepare_schema(mend=mend)
         self._again_when_beaten(lambda: self._create_and_commit(mend=mend))
         self._prepared = True
 
@@ -344,6 +414,8 @@ class Warehouse(ABC):
             RightsError: A right is missing; names the GRANTs.
             WarehouseError: The tables are of a newer program, or damaged.
         """
+        if not self.keeps_control:
+            self.control.prove_rights()
         self._again_when_beaten(self._try_rights)
 
     def in_turn(self) -> AbstractContextManager[object]:
@@ -352,7 +424,7 @@ class Warehouse(ABC):
         Two writers of one row, or of one new table, fail in an embedded database. No other process
         can have it open; on a server they wait for each other.
         """
-        return _TURN if self.lock_proves_lease else nullcontext()
+        return _TURN if self.capabilities.lock_proves_lease else nullcontext()
 
     def _again_when_beaten(self, create: Callable[[], None]) -> None:
         """Create what is missing, once more when another process made it in the same moment."""
@@ -372,25 +444,27 @@ class Warehouse(ABC):
     def _try_rights(self) -> None:
         with self.transaction() as tx:
             self._make_ready(tx, mend=False)
-            for table in self.tables.metadata.sorted_tables:
+            for table in self.own_tables:
                 for statement in control.touch(table):
                     tx.run(statement)
             tried = clause("reverse_etl_check", ["word"], self.schema)
             tx.create(tried, empty(("word",)))
             tx.drop(tried)
-            tx.create(clause(tried.name, ["word"], None), empty(("word",)), temporary=True)
+            tx.create(tx.scratch(tried.name, ("word",)), empty(("word",)))
+            tx.sweep()
             tx.abandon()
 
     def _make_ready(self, tx: Transaction, *, mend: bool) -> None:
-        if not tx.has_table(self.tables.version) and not tx.layout(self._names()):
+        if self._is_new(tx):
             # Never "IF NOT EXISTS" on what exists: it wants the right to create anyway.
             if not sa.inspect(tx.connection).has_schema(self.schema):
                 schema = sa.schema.CreateSchema(self.schema, if_not_exists=True)
                 tx.connection.execute(schema)
             self._create(tx, self._names())
-            tx.run(self.tables.version.insert().values(version=SCHEMA_VERSION))
+            if self.keeps_control:
+                tx.run(self.tables.version.insert().values(version=SCHEMA_VERSION))
             return
-        if tx.has_table(self.tables.version):
+        if self.keeps_control and tx.has_table(self.tables.version):
             migrate(tx)
         lost = find_lost(tx)
         if lost and not mend:
@@ -399,10 +473,18 @@ class Warehouse(ABC):
             self._create(tx, lost)
             mend_tables(tx, lost)
 
-    def _are_readable(self, tx: Transaction) -> bool:
-        if not tx.has_table(self.tables.version) and not tx.layout(self._names()):
+    def _is_new(self, tx: Transaction) -> bool:
+        """Whether nothing of ours is here yet."""
+        if self.keeps_control and tx.has_table(self.tables.version):
             return False
-        if tx.has_table(self.tables.version):
+        if not self.keeps_control and any(map(is_run_table, tx.table_names())):
+            return False
+        return not tx.layout(self._names())
+
+    def _are_readable(self, tx: Transaction) -> bool:
+        if self._is_new(tx):
+            return False
+        if self.keeps_control and tx.has_table(self.tables.version):
             refuse_newer(self.schema, version := read_version(tx))
             refuse_older(self.schema, version)
         lost = find_lost(tx)
@@ -410,23 +492,38 @@ class Warehouse(ABC):
             refuse_lost(self.schema, lost)
         return True
 
+    @property
+    def own_tables(self) -> list[Table]:
+        """The control tables that are here."""
+        if self.keeps_control:
+            return self.tables.metadata.sorted_tables
+        return list(self.tables.ledgers)
+
     def _names(self) -> list[str]:
-        return [table.name for table in self.tables.metadata.sorted_tables]
+        return [table.name for table in self.own_tables]
 
     def _create(self, tx: Transaction, names: Collection[str]) -> None:
-        tables = [t for t in self.tables.metadata.sorted_tables if t.name in names]
+        tables = [table for table in self.own_tables if table.name in names]
         self.tables.metadata.create_all(tx.connection, tables)
         self.index_control_tables(tx.connection, names)
 
 
 class Transaction:
-    """Statements that take effect together."""
+    """Statements that take effect together.
+
+    Attributes:
+        warehouse: Where they run.
+        control: The transaction for the control tables that change row by row; this one itself,
+            unless they are in another database.
+    """
 
     def __init__(self, warehouse: Warehouse, connection: Connection) -> None:
         """Run on one connection of the warehouse."""
         self.warehouse = warehouse
         self.connection = connection
+        self.control = self
         self.abandoned = False
+        self._scratch: list[TableClause] = []
 
     def run(self, statement: Executable) -> int:
         """Run a statement; return how many rows it changed."""
@@ -443,18 +540,29 @@ class Transaction:
         """Read one value."""
         return self.connection.execute(statement).scalar()
 
-    def create(self, table: TableClause, chosen: SelectBase, *, temporary: bool = False) -> None:
-        """Create a table from a SELECT."""
-        schema = None if temporary else table.schema
-        name = sa.schema.CreateTableAs(chosen, table.name, schema=schema, temporary=temporary)
+    def scratch(self, name: str, columns: Columns) -> TableClause:
+        """Return a table for the time of this transaction, still to be made."""
+        if self.warehouse.capabilities.temporary_tables:
+            return clause(name, columns, None)
+        return clause(scratch_name(name, self.warehouse.mark), columns, self.warehouse.schema)
+
+    def create(self, table: TableClause, chosen: SelectBase) -> None:
+        """Create a table from a SELECT; one of :meth:`scratch` is temporary."""
+        temporary = table.schema is None
+        if is_scratch(table.name):
+            self._scratch.append(table)
+        name = sa.schema.CreateTableAs(chosen, table.name, schema=table.schema, temporary=temporary)
         self.connection.execute(name)
 
-    def create_from_query(
-        self, table: TableClause, chosen: SelectBase, *, temporary: bool = False
-    ) -> None:
+    def sweep(self) -> None:
+        """Drop the scratch tables that the engine does not drop by itself."""
+        while self._scratch:
+            self.drop(self._scratch.pop())
+
+    def create_from_query(self, table: TableClause, chosen: SelectBase) -> None:
         """Create a table from the user's query, and blame the query when that fails."""
         try:
-            self.create(table, chosen, temporary=temporary)
+            self.create(table, chosen)
         except SQLAlchemyError as error:
             raise self.warehouse.explained(error, source="query") from None
 
@@ -492,7 +600,7 @@ class Transaction:
         What is committed early belongs to no committed run yet: whoever ends the run without
         committing it drops the run's tables.
         """
-        if self.warehouse.deletes_rewrite_new_tables:
+        if self.warehouse.capabilities.deletes_rewrite_new_tables:
             self.connection.commit()
             self.connection.begin()
 
@@ -508,6 +616,26 @@ class Transaction:
     def finish(self, table: TableClause, *, by: str | None = None) -> None:
         """Make a new table ready to be read."""
         self.warehouse.finish_table(self.connection, table, by=by)
+
+    # --- small tables that both databases need ----------------------------------------------
+
+    def reach(self, table: Table, sync_name: str) -> FromClause:
+        """Return a sync's rows of a control table as something that statements here can read.
+
+        Args:
+            table: A small control table; it has a column ``sync_name``.
+            sync_name: The sync.
+        """
+        if self.control is self:
+            return table
+        chosen = sa.select(table).where(table.c.sync_name == sync_name)
+        return _copied(self.control, self, chosen, f"{table.name}_{sync_name}")
+
+    def hand_over(self, table: TableClause) -> TableClause:
+        """Return a small temporary table as something that the control database can read."""
+        if self.control is self:
+            return table
+        return _copied(self, self.control, sa.select(*table.c), table.name)
 
     def upload(self, table: TableClause, columns: Mapping[str, Sequence[Any]]) -> None:
         """Append columns to a table in bulk."""
@@ -549,10 +677,8 @@ class Transaction:
         self.connection.exec_driver_sql(f"ALTER TABLE {place} ADD COLUMN {column} {type_name}")
 
     def now(self) -> datetime:
-        """Read the warehouse's clock, in UTC, without time zone."""
-        value: datetime = self.connection.execute(
-            sa.select(self.warehouse.now_expression()),
-        ).scalar_one()
+        """Read the clock of the control database, in UTC, without time zone."""
+        value: datetime = self.control.scalar(sa.select(self.control.warehouse.now_expression()))
         return value
 
     def columns_of(self, query: str) -> list[SourceColumn]:
@@ -581,17 +707,17 @@ class Transaction:
             SourceError: The query fails.
         """
         # Into a table as a run does it: not every driver can hand over every type.
-        row = clause(f"first_row_{shape.sync_name}", [], None)
-        self.create_from_query(row, first_row(shape, self.warehouse.sql), temporary=True)
+        row = self.scratch(f"first_row_{shape.sync_name}", ())
+        self.create_from_query(row, first_row(shape, self.warehouse.sql))
         found = int(self.scalar(count_rows(row)))
         self.drop(row)
         return found > 0
 
     def state(self, sync_name: str) -> State:
         """Read what is known of a sync; all None when it never ran."""
-        if not self.warehouse.is_prepared(self.connection):
+        if not self.warehouse.is_prepared(self):
             return State(None, None, None, None, None, None, None)
-        rows = self.rows(control.read_state(self.warehouse.tables.state, sync_name))
+        rows = self.control.rows(control.read_state(self.warehouse.tables.state, sync_name))
         if not rows:
             return State(None, None, None, None, None, None, None)
         row = rows[0]
@@ -619,6 +745,19 @@ class Transaction:
     def runs_with_tables(self, sync_name: str) -> dict[str, list[int]]:
         """Return, by kind of run table, the runs of a sync that have one, the newest first."""
         return runs_of_tables(sync_name, self.table_names())
+
+
+def _copied(source: Transaction, target: Transaction, chosen: Chosen, name: str) -> TableClause:
+    """Copy what a SELECT of columns finds into a temporary table elsewhere."""
+    columns = tuple((column.name, type(column.type)) for column in chosen.selected_columns)
+    copy = target.scratch(name, columns)
+    target.drop(copy)  # of an earlier step of the same transaction
+    target.create(copy, empty(columns))
+    names = [name for name, _ in columns]
+    for part in source.connection.execute(chosen).partitions(_ROWS_COPIED):
+        rows = zip(*part, strict=True)
+        target.upload(copy, dict(zip(names, map(list, rows), strict=True)))
+    return copy
 
 
 def quoted(*names: str | None) -> str:

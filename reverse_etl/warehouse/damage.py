@@ -80,7 +80,7 @@ def find_lost(tx: Transaction) -> list[str]:
         RightsError: One is there, but not for this role.
         WarehouseError: One has lost a column, or a column its type.
     """
-    tables = tx.warehouse.tables.metadata.sorted_tables
+    tables = tx.warehouse.own_tables
     layout = tx.layout([table.name for table in tables])
     problems = [
         problem
@@ -104,7 +104,7 @@ def find_lost(tx: Transaction) -> list[str]:
     for table in absent:
         if table.name not in lost:
             tx.rows(select(table).limit(0))  # to hear which right is missing
-    if "schema_version" not in lost and _has_no_version(tx):
+    if "schema_version" in {table.name for table in tables} - {*lost} and _has_no_version(tx):
         lost.append("schema_version")
     return lost
 
@@ -129,7 +129,7 @@ def mend_tables(tx: Transaction, made: Collection[str]) -> None:
         tx.run(tables.version.delete())
         tx.run(tables.version.insert().values(version=SCHEMA_VERSION))
     if set(made) - _HISTORY:
-        tx.run(statements.distrust(tables.state))
+        tx.control.run(statements.distrust(tables.state))
 
 
 def _has_no_version(tx: Transaction) -> bool:
@@ -204,7 +204,7 @@ class Damage:
 
 def refuse_damage(tx: Transaction, sync_name: str) -> None:
     """Raise a WarehouseError when the tables of a sync were changed by hand."""
-    if tx.warehouse.is_prepared(tx.connection):
+    if tx.warehouse.is_prepared(tx):
         damage = find_damage(tx, sync_name)
         if damage is not None:
             damage.refuse()
@@ -221,10 +221,10 @@ class _Examination:
     def __init__(self, tx: Transaction, sync_name: str) -> None:
         self.tx, self.sync_name = tx, sync_name
         tables = tx.warehouse.tables
-        rows = tx.rows(control.read_state(tables.state, sync_name))
+        rows = tx.control.rows(control.read_state(tables.state, sync_name))
         self.row = rows[0] if rows else None
         self.pointer: int | None = self.row.committed_run_id if self.row else None
-        runs = tx.rows(statements.known_runs(tables.runs, sync_name))[0]
+        runs = tx.control.rows(statements.known_runs(tables.runs, sync_name))[0]
         self.newest_run, self.newest_committed = (number or 0 for number in runs)
         self.names = tx.table_names()
         self.there = runs_of_tables(sync_name, self.names)
@@ -362,7 +362,7 @@ def mend(tx: Transaction, lease: Lease, damage: Damage, *, from_log: bool) -> No
     tables = RunTables(damage.sync_name, damage.run_id, tx.warehouse.schema, (), ())
     for kind in damage.gone:
         tx.create(getattr(tables, kind), empty(_OWN_COLUMNS[kind]))
-    row = tx.rows(control.read_state(known.state, damage.sync_name))[0]
+    row = tx.control.rows(control.read_state(known.state, damage.sync_name))[0]
     values = {
         "committed_run_id": damage.run_id,
         "last_run_id": damage.last_run_id,
@@ -372,14 +372,14 @@ def mend(tx: Transaction, lease: Lease, damage: Damage, *, from_log: bool) -> No
     if not damage.is_pointed_to:
         values |= _position(tx, damage, tables)
     mended = statements.mend_state(known.state, damage.sync_name, lease.token, values)
-    lease.guard(tx.run(mended))
-    since = tx.scalar(last_full_run(known.runs, damage.sync_name)) or 0
+    lease.guard(tx.control.run(mended))
+    since = tx.control.scalar(last_full_run(known.runs, damage.sync_name)) or 0
     # Without any run in sync_runs nobody knows which list the log speaks of.
-    if from_log and tx.rows(statements.known_runs(known.runs, damage.sync_name))[0][0]:
+    if from_log and tx.control.rows(statements.known_runs(known.runs, damage.sync_name))[0][0]:
         kept = statements.keep_logged(
             known.residue,
             known.log,
-            known.failed,
+            tx.reach(known.failed, damage.sync_name),
             sync_name=damage.sync_name,
             run_id=damage.run_id,
             since=since,
@@ -391,7 +391,7 @@ def _position(tx: Transaction, damage: Damage, tables: RunTables) -> dict[str, i
     """Return where the run was, as far as its row says: at its end, or nobody knows."""
     changes = int(tx.scalar(statements.count_rows_of(tables.changes)))
     runs = tx.warehouse.tables.runs
-    finished = tx.scalar(statements.has_finished(runs, damage.sync_name, damage.run_id))
+    finished = tx.control.scalar(statements.has_finished(runs, damage.sync_name, damage.run_id))
     return {"position": changes if finished else 0, "send_limit": changes}
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from reverse_etl.errors import Busy, SourceError, WarehouseError
 from reverse_etl.warehouse.base import Warehouse, quoted
+from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.duckdb_dialect import DuckDBConnection
 from reverse_etl.warehouse.shape import Kind, SourceColumn
 from reverse_etl.warehouse.sql import Comparison, Expression, Sql
@@ -156,10 +157,14 @@ class DuckDBWarehouse(Warehouse):
     """A DuckDB file."""
 
     sql = DuckDBSql()
-    lock_proves_lease = True
-    # Measured with 4 million rows: committing the delete of a few cost 10 s of processor time,
-    # as much as writing the whole table; after a commit in between it costs nothing.
-    deletes_rewrite_new_tables = True
+    capabilities = Capabilities(
+        lock_proves_lease=True,
+        # Measured with 4 million rows: committing the delete of a few cost 10 s of processor time,
+        # as much as writing the whole table; after a commit in between it costs nothing.
+        deletes_rewrite_new_tables=True,
+        # DuckDB 2.0 took a name of 5,001 bytes.
+        longest_name=5_000,
+    )
 
     def open(self, *, read_only: bool = False) -> None:
         """Open the file; wait up to 5 s for another process to let go of it.

@@ -88,7 +88,7 @@ class Lease:
                 self._owner,
                 self._warehouse.now_expression(),
                 self._warehouse.after_now(self._seconds),
-                force=self._warehouse.lock_proves_lease,
+                force=self._warehouse.capabilities.lock_proves_lease,
             )
             is_ours = held.lease_owner == self._owner
             is_free = not self._is_in_use(held.lease_owner)
@@ -108,7 +108,7 @@ class Lease:
     def _is_in_use(self, owner: str | None) -> bool:
         """Whether a lease found where the lock proves other processes dead is this process's."""
         ours = owner is not None and owner.startswith(f"{self._process}:") and owner in _IN_USE
-        return self._warehouse.lock_proves_lease and ours
+        return self._warehouse.capabilities.lock_proves_lease and ours
 
     def _who(self, owner: str | None, until: str) -> str:
         if owner is None:  # given back between our two looks
@@ -141,7 +141,7 @@ class Lease:
         Raises:
             LeaseLost: Another run has taken it; the request must not be started.
         """
-        if self._warehouse.lock_proves_lease:
+        if self._warehouse.capabilities.lock_proves_lease:
             return
         age = self._clock.monotonic() - self._renewed_at
         if age > self._seconds - request_timeout_s:
@@ -157,7 +157,7 @@ class Lease:
 
     def confirm(self, tx: Transaction) -> None:
         """Fence a transaction: it commits only while the lease is ours."""
-        self.guard(tx.run(control.still_mine(self._state, self._sync_name, self.token)))
+        self.guard(tx.control.run(control.still_mine(self._state, self._sync_name, self.token)))
 
     def let_expire(self) -> None:
         """Stop holding the lease without giving it back; where a lock proves it, it is free."""
@@ -183,7 +183,7 @@ class Heartbeat:
             seconds: Between two renewals.
         """
         self._lease = lease
-        self._needed = not warehouse.lock_proves_lease
+        self._needed = not warehouse.capabilities.lock_proves_lease
         self._pause = seconds
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None

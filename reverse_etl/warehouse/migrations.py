@@ -116,7 +116,7 @@ def refuse_older(schema: str, version: int | None) -> None:
 
 
 def _refuse_held_leases(tx: Transaction, version: int) -> None:
-    if tx.warehouse.lock_proves_lease:
+    if tx.warehouse.capabilities.lock_proves_lease:
         return
     held = control.held_leases(tx.warehouse.tables.state, tx.warehouse.now_expression())
     for sync_name, owner, until in tx.rows(held):

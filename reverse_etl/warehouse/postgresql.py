@@ -314,7 +314,7 @@ class PostgreSQLWarehouse(Warehouse):
     def index_control_tables(self, connection: Connection, names: Collection[str]) -> None:
         """Index what grows for years: the log by time, the rest by sync."""
         # An index stays with its table object, and would be made with it another time.
-        tables = ControlTables(self.schema)
+        tables = ControlTables(self.schema, self.schema)
         log, failed, state, runs = tables.log, tables.failed, tables.state, tables.runs
         indexes = (
             sa.Index("sync_log_finished", log.c.sync_finished_at, postgresql_using="brin"),

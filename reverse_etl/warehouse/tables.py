@@ -47,7 +47,7 @@ from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.types import TypeEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from sqlalchemy import ColumnClause, TableClause
 
@@ -60,13 +60,25 @@ RUN_TABLES = ("snapshot", "refused", "changes", "outcomes")
 
 
 class ControlTables:
-    """The tables that exist once per schema."""
+    """The tables that exist once per schema.
 
-    def __init__(self, schema: str) -> None:
-        """Describe the tables inside ``schema``."""
-        self.schema = schema
-        self.metadata = MetaData(schema=schema)
-        self.version = Table("schema_version", self.metadata, Column("version", Integer))
+    Attributes:
+        ledgers: Those whose lines each belong to one run: they are added, and go with their run.
+            They lie beside the run tables; the others may lie in a control database.
+    """
+
+    def __init__(self, schema: str, control_schema: str) -> None:
+        """Describe the tables.
+
+        Args:
+            schema: Where the ledgers are.
+            control_schema: Where the others are, perhaps in another database.
+        """
+        self.metadata = MetaData()
+        self._schema = control_schema
+        self.version = Table(
+            "schema_version", self.metadata, Column("version", Integer), schema=control_schema
+        )
         self.state = self._table(
             "sync_state",
             text="sync_name lease_owner account_host account_kind account_object target_id"
@@ -89,14 +101,6 @@ class ControlTables:
             " deletes_planned deletes_succeeded deletes_failed retries_planned"
             " failed_records_open requests_sent error_code error_reason",
         )
-        self.log = self._table(
-            "sync_log",
-            text="sync_name primary_key identity operation status error_code error_reason",
-            number="sync_run_id attempts",
-            time="sync_started_at sync_finished_at",
-            order="sync_name sync_run_id primary_key identity operation status error_code"
-            " error_reason attempts sync_started_at sync_finished_at",
-        )
         self.failed = self._table(
             "failed_records",
             text="sync_name identity primary_key operation error_code error_reason alias fields",
@@ -107,12 +111,22 @@ class ControlTables:
             " attempts first_failed_run_id last_failed_run_id first_failed_at last_failed_at"
             " alias unidentified fields",
         )
+        self._schema = schema
+        self.log = self._table(
+            "sync_log",
+            text="sync_name primary_key identity operation status error_code error_reason",
+            number="sync_run_id attempts",
+            time="sync_started_at sync_finished_at",
+            order="sync_name sync_run_id primary_key identity operation status error_code"
+            " error_reason attempts sync_started_at sync_finished_at",
+        )
         self.residue = self._table(
             "residue", text="sync_name identity alias primary_key fields", number="sync_run_id"
         )
         self.former = self._table(
             "former_aliases", text="sync_name identity alias", number="sync_run_id"
         )
+        self.ledgers = (self.log, self.residue, self.former)
 
     def _table(  # noqa: PLR0913 - one argument per column type reads like a table
         self,
@@ -132,16 +146,17 @@ class ControlTables:
         ]
         types = dict(kinds)
         names = order.split() or [word for word, _ in kinds]
-        return Table(name, self.metadata, *(Column(word, types[word]) for word in names))
+        columns = (Column(word, types[word]) for word in names)
+        return Table(name, self.metadata, *columns, schema=self._schema)
 
 
 @cache
-def control_tables(schema: str) -> ControlTables:
+def control_tables(schema: str, control_schema: str) -> ControlTables:
     """Return the control tables of a schema, always the same objects.
 
     SQLAlchemy knows a statement that it has compiled by the tables in it.
     """
-    return ControlTables(schema)
+    return ControlTables(schema, control_schema)
 
 
 def exact(name: str) -> quoted_name:
@@ -158,6 +173,26 @@ def run_of_table(kind: str, sync_name: str, table_name: str) -> int | None:
     """Return the run in a run table's name, or None when it is not one of this sync."""
     found = re.fullmatch(rf"{kind}_{re.escape(sync_name)}_(\d+)", table_name)
     return int(found[1]) if found else None
+
+
+def scratch_name(name: str, mark: str) -> str:
+    """Return the name of a table for the time of one transaction, where nothing is temporary.
+
+    Args:
+        name: What it would be called if nobody else saw it.
+        mark: The day and a word that no other process has.
+    """
+    return f"scratch_{mark}_{name}"
+
+
+def is_scratch(table_name: str) -> bool:
+    """Return whether a table has the name of a scratch table."""
+    return re.match(r"scratch_\d{8}_[0-9a-f]{8}_", table_name) is not None
+
+
+def is_run_table(table_name: str) -> bool:
+    """Return whether a table has the name of a run table, of any sync."""
+    return re.fullmatch(rf"({'|'.join(RUN_TABLES)})_\w+_\d+", table_name) is not None
 
 
 def runs_of_tables(sync_name: str, table_names: Collection[str]) -> dict[str, list[int]]:
@@ -186,6 +221,12 @@ def _column(given: str | tuple[str, type[TypeEngine[Any]]]) -> ColumnClause[obje
 
 
 Columns = tuple[str | tuple[str, type[TypeEngine[Any]]], ...]
+
+
+def columns_of(table: Table) -> Columns:
+    """Return names and types of a control table's columns, to make a table like it."""
+    return tuple((column.name, type(column.type)) for column in table.columns)
+
 
 IDENTITY_COLUMNS = ("_identity", "_alias", "_primary_key")
 
@@ -246,25 +287,37 @@ class RunTables:
         outcomes: The changes that were not plain successes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a table name has these parts
         self,
         sync_name: str,
         run_id: int,
-        schema: str | None,
+        schema: str,
         columns: Iterable[str],
         plan_columns: Iterable[str],
+        *,
+        scratch: Callable[[str, Columns], TableClause] | None = None,
     ) -> None:
-        """Name the tables; ``schema`` None makes them temporary."""
+        """Name the tables.
+
+        Args:
+            sync_name: The sync.
+            run_id: The run.
+            schema: Where they are.
+            columns: The source columns of the snapshot.
+            plan_columns: Those of the plan.
+            scratch: Places a table that is only for now; the tables are then all like that.
+        """
         self.sync_name = sync_name
         self.run_id = run_id
 
-        def named(kind: str) -> str:
-            return run_table_name(kind, sync_name, run_id)
+        def named(kind: str, columns: Columns) -> TableClause:
+            name = run_table_name(kind, sync_name, run_id)
+            return scratch(name, columns) if scratch else clause(name, columns, schema)
 
-        self.snapshot = clause(named("snapshot"), [*IDENTITY_COLUMNS, *columns], schema)
-        self.refused = clause(named("refused"), REFUSED_COLUMNS, schema)
-        self.changes = clause(named("changes"), [*CHANGE_COLUMNS, *plan_columns], schema)
-        self.outcomes = clause(named("outcomes"), OUTCOME_COLUMNS, schema)
+        self.snapshot = named("snapshot", (*IDENTITY_COLUMNS, *columns))
+        self.refused = named("refused", REFUSED_COLUMNS)
+        self.changes = named("changes", (*CHANGE_COLUMNS, *plan_columns))
+        self.outcomes = named("outcomes", OUTCOME_COLUMNS)
 
 
 def empty(columns: Columns) -> Chosen:

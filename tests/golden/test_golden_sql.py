@@ -36,6 +36,7 @@ from reverse_etl.warehouse.tables import (
     ControlTables,
     RunTables,
     clause,
+    columns_of,
 )
 
 FOLDER = Path(__file__).parent / "sql"
@@ -204,7 +205,8 @@ class Statements:
         return [planned.keep_residue(self.control.residue, self.now.changes, 5)]
 
     def settle(self) -> dict[str, list[Statement]]:
-        fresh = clause(f"failures_{SYNC}", settle.FAILED_COLUMNS, None)
+        fresh = clause(f"failures_{SYNC}", columns_of(self.control.failed), None)
+        settled = clause(f"settled_{SYNC}", ("identity", ("unidentified", sa.Boolean)), None)
         now, tables = self.now, self.control
         statements = settle.SettleStatements(
             SYNC,
@@ -216,7 +218,6 @@ class Statements:
             tables.log,
             tables.failed,
             tables.residue,
-            fresh,
             90,
             120,
             self.shape.field_set,
@@ -225,9 +226,10 @@ class Statements:
             "count": [statements.count()],
             "write_log": [*statements.write_log(NOW, NOW)],
             "collect_failures": [statements.collect_failures(NOW)],
-            "clear_failures": [*statements.clear_failures(deletes=True)],
-            "clear_failures_without_deletes": [*statements.clear_failures(deletes=False)[3:]],
-            "add_failures": [statements.add_failures()],
+            "collect_settled": [statements.collect_settled(deletes=True)],
+            "collect_settled_without_deletes": [statements.collect_settled(deletes=False)],
+            "clear_failures": [settle.clear_failures(tables.failed, SYNC, settled)],
+            "add_failures": [settle.add_failures(tables.failed, fresh)],
         }
 
 

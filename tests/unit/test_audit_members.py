@@ -136,7 +136,7 @@ def compared(
         ended = {"sync_name": SYNC, "sync_run_id": 1, "status": "succeeded"}
         tx.run(warehouse.tables.runs.insert().values(ended))
         left_open = clause(f"left_open_{SYNC}", PENDING_COLUMNS, None)
-        tx.create(left_open, empty(PENDING_COLUMNS), temporary=True)
+        tx.create(left_open, empty(PENDING_COLUMNS))
         destination = SimpleNamespace(
             identifiers=(USER_ID, EMAIL),
             prefixed=True,

@@ -129,7 +129,7 @@ def test_a_read_only_file_cannot_be_changed(path: Path) -> None:
     with pytest.raises(WarehouseError, match="Invalid Input"):
         warehouse.prepare_schema()
     with warehouse.transaction() as tx:
-        assert not warehouse.is_prepared(tx.connection)
+        assert not warehouse.is_prepared(tx)
         assert tx.state("people").base is None
     warehouse.close()
 

@@ -73,7 +73,7 @@ class PendingStatements:
     """
 
     sync_name: str
-    failed: Table
+    failed: FromClause
     residue: Table
     base: Base | None
     base_changes: TableClause | None

@@ -73,7 +73,7 @@ def mend_state(state: Table, sync_name: str, token: int, values: Mapping[str, An
 
 
 def keep_logged(  # noqa: PLR0913 - the tables, and of which run
-    residue: Table, log: Table, failed: Table, *, sync_name: str, run_id: int, since: int
+    residue: Table, log: Table, failed: FromClause, *, sync_name: str, run_id: int, since: int
 ) -> Insert:
     """Keep as residue who was sent with success and not taken away since, as the log says.
 

@@ -19,6 +19,11 @@ def forget_log(log: Table, sync_name: str, now: datetime, days: int) -> Delete:
     return delete(log).where(log.c.sync_name == sync_name, log.c.sync_finished_at < before)
 
 
+def forget_run(log: Table, sync_name: str, run_id: int) -> Delete:
+    """Drop the log lines of one run."""
+    return delete(log).where(log.c.sync_name == sync_name, log.c.sync_run_id == run_id)
+
+
 def forget_earlier(kept: Table, sync_name: str, committed_run: int) -> Delete:
     """Drop residue or former aliases of earlier runs; the committed run's is all that counts."""
     row = kept.c

@@ -38,7 +38,7 @@ from reverse_etl.warehouse.shape import field_set
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Subquery, Table, TableClause
+    from sqlalchemy import FromClause, Subquery, Table, TableClause
 
     from reverse_etl.warehouse.sql import Chosen, Expression
 
@@ -78,9 +78,8 @@ class SettleStatements:
         refused: Its refused rows.
         snapshot: Its snapshot.
         log: ``sync_log``.
-        failed: ``failed_records``.
+        failed: ``failed_records``, or a copy of what it says of this sync.
         residue: ``residue``.
-        fresh: Temporary table of the failed records of this run.
         position: Every change at or below it is settled.
         window: No change above it was sent (the position itself in an orderly end).
         field_set: Which fields its upserts send, where that must be known.
@@ -93,9 +92,8 @@ class SettleStatements:
     refused: TableClause
     snapshot: TableClause
     log: Table
-    failed: Table
+    failed: FromClause
     residue: Table
-    fresh: TableClause
     position: int
     window: int
     field_set: str | None = None
@@ -250,37 +248,37 @@ class SettleStatements:
             .where(rows.c["_kind"] == "invalid")
         )
 
-    def clear_failures(self, *, deletes: bool) -> list[Delete]:
-        """Remove the records that this run settled, renewed, or made pointless."""
+    def collect_settled(self, *, deletes: bool) -> Chosen:
+        """The failed records so far that this run settled, renewed, or made pointless."""
         rows = self.failed.c
-        mine = rows.sync_name == self.sync_name
-        tried = self.tried()
+        chosen = select(rows.identity, rows.unidentified).where(rows.sync_name == self.sync_name)
+        people = chosen.where(~rows.unidentified)
         kept = self.residue.c
-        statements = [
-            sql_delete(self.failed).where(
-                mine,
-                ~rows.unidentified,
-                rows.identity.in_(select(tried.c["_identity"])),
-            ),
-            sql_delete(self.failed).where(mine, rows.unidentified),
-            sql_delete(self.failed).where(
-                mine,
-                ~rows.unidentified,
-                rows.identity.in_(
-                    select(kept.identity).where(
-                        kept.sync_name == self.sync_name,
-                        kept.sync_run_id == self.run_id,
-                    ),
-                ),
-            ),
+        residue = select(kept.identity).where(
+            kept.sync_name == self.sync_name, kept.sync_run_id == self.run_id
+        )
+        # Apart, and not "IN … OR IN …": PostgreSQL can hash only what is joined.
+        parts = [
+            people.where(rows.identity.in_(select(self.tried().c["_identity"]))),
+            people.where(rows.identity.in_(residue)),
+            chosen.where(rows.unidentified),
         ]
         if not deletes:
             there = exists().where(self.snapshot.c["_identity"] == rows.identity)
-            gone = sql_delete(self.failed).where(mine, ~rows.unidentified, ~there)
-            statements.append(gone)
-        return statements
+            parts.append(people.where(~there))
+        return select(*union_all(*parts).subquery("settled").c)
 
-    def add_failures(self) -> Insert:
-        """Write the failed records of this run."""
-        chosen = select(*(self.fresh.c[name] for name in FAILED_COLUMNS))
-        return insert(self.failed).from_select(list(FAILED_COLUMNS), chosen)
+
+def clear_failures(failed: Table, sync_name: str, settled: FromClause) -> Delete:
+    """Remove what :meth:`SettleStatements.collect_settled` found."""
+    rows = failed.c
+    named = exists().where(
+        settled.c["identity"] == rows.identity, settled.c["unidentified"] == rows.unidentified
+    )
+    return sql_delete(failed).where(rows.sync_name == sync_name, named)
+
+
+def add_failures(failed: Table, fresh: FromClause) -> Insert:
+    """Write what :meth:`SettleStatements.collect_failures` found."""
+    chosen = select(*(fresh.c[name] for name in FAILED_COLUMNS))
+    return insert(failed).from_select(list(FAILED_COLUMNS), chosen)
