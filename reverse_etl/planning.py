@@ -276,20 +276,26 @@ class _Steps:
         self.contested = tx.scratch(f"contested_{shape.sync_name}", (*columns, "_rank"))
         self.resolved = tx.scratch(f"resolved_{shape.sync_name}", ranked)
         self.pending = tx.scratch(f"pending_{shape.sync_name}", PENDING_COLUMNS)
+        self.rewrites = not tx.warehouse.capabilities.row_deletes
+        self.rows = (
+            tx.scratch(f"rows_{shape.sync_name}", columns, kept=True)
+            if self.rewrites
+            else self.tables.snapshot
+        )
         self.taking = SnapshotStatements(
             shape,
             tx.warehouse.sql,
-            self.tables.snapshot,
+            self.rows,
             self.contested,
             self.resolved,
         )
 
     def take_snapshot(self) -> int:
         """Evaluate the query; return its number of rows."""
-        self.tx.create_from_query(self.tables.snapshot, self.taking.take())
+        self.tx.create_from_query(self.rows, self.taking.take())
         if not self.temporary:
             self.tx.commit_new_table()
-        self.identities = self._count(self.tables.snapshot)
+        self.identities = self._count(self.rows)
         return self.identities
 
     def resolve_contested(self) -> _Refused:
@@ -300,18 +306,28 @@ class _Steps:
         refused = _Refused()
         if contested:
             self.tx.create(self.resolved, self.taking.resolve())
-            for statement in self.taking.remove_contested():
-                self.tx.run(statement)
-            winners = self.tx.run(self.taking.return_winners())
-            self.identities += winners - contested
+            self._replace_contested()
+            self.identities = self._count(self.tables.snapshot)
             before = self.before.refused if self.before else None
             for chosen in self.taking.refuse(before):
                 self.tx.run(self.taking.set_aside(self.tables.refused, chosen))
             refused = self._count_refused()
             self.tx.drop(self.resolved)
+        elif self.rewrites:
+            self.tx.rename(self.rows, self.tables.snapshot)
         self.tx.drop(self.contested)
         self.tx.finish(self.tables.snapshot)
         return refused
+
+    def _replace_contested(self) -> None:
+        """Let the winners take the place of the contested rows."""
+        if self.rewrites:
+            self.tx.create(self.tables.snapshot, self.taking.without_contested())
+            self.tx.drop(self.rows)
+            return
+        for statement in self.taking.remove_contested():
+            self.tx.run(statement)
+        self.tx.run(self.taking.return_winners())
 
     def collect_pending(self, audited: TableClause | None, *, retry: bool) -> bool:
         """Gather what earlier runs left open and what an audit found; return if there is any."""

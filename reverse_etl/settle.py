@@ -7,6 +7,7 @@ run does it, or all of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Boolean
@@ -129,8 +130,10 @@ def settle(  # noqa: PLR0913 - the parts of a settling, each by name
     totals = _count(tx, statements)
     if retain_logs:
         if tx.control is not tx:
-            # Written by itself: what an earlier attempt left of it goes first.
-            tx.run(retention.forget_run(control_tables.log, tables.sync_name, tables.run_id))
+            # Written by itself: what an earlier attempt left of it goes first, but not of whoever
+            # has settled this run meanwhile.
+            lease.confirm(tx)
+            tx.warehouse.forget_run(tx, control_tables.log, tables.sync_name, tables.run_id)
         for statement in statements.write_log(started_at, finished):
             tx.run(statement)
     _renew_failures(tx, statements, finished, deletes=deletes)
@@ -206,11 +209,14 @@ def retain(
         LeaseLost: Another run has taken over; nothing was dropped.
     """
     with warehouse.transaction() as tx:
-        now = tx.now()
-        log = warehouse.tables.log
-        tx.run(retention.forget_log(log, sync_name, now, rules.sync_log_retention_days))
-        for kept in (warehouse.tables.residue, warehouse.tables.former):
-            tx.run(retention.forget_earlier(kept, sync_name, committed_run))
+        known, forget = warehouse.tables, warehouse.forget_earlier
+        oldest = tx.now() - timedelta(days=rules.sync_log_retention_days)
+        last = tx.control.scalar(retention.last_run_before(known.runs, sync_name, oldest))
+        if last is not None:
+            forget(tx, known.log, sync_name, last + 1, oldest)
+        # Only what the committed run left open still counts.
+        for kept in (known.residue, known.former):
+            forget(tx, kept, sync_name, committed_run)
         old = _old_runs(tx, sync_name, committed_run, rules.snapshots_to_keep)
         lease.confirm(tx)
     return drop_tables(warehouse, sync_name, old)

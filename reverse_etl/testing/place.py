@@ -26,6 +26,7 @@ from reverse_etl.errors import Busy, LeaseLost, WarehouseError
 from reverse_etl.ports import Ports
 from reverse_etl.testing.destination import VirtualClock
 from reverse_etl.testing.histories import Round, When
+from reverse_etl.testing.loose import LooseConnection, LooseWarehouse
 from reverse_etl.warehouse import warehouse_at
 from reverse_etl.warehouse.base import Transaction, Warehouse
 from reverse_etl.warehouse.duckdb import DuckDBWarehouse
@@ -212,7 +213,7 @@ class SimulatedRun(engine.Run):
         self._heartbeat, self._beats = config.engine.heartbeat, False
         self._beaten_at = 0.0
         self.lease = Lease(
-            self.warehouse,
+            self.control,
             SYNC,
             seconds=config.engine.lease_seconds,
             clock=clock,
@@ -244,7 +245,7 @@ class SimulatedRun(engine.Run):
     @contextmanager
     def heartbeat(self) -> Iterator[None]:
         """Beat while the wire is waited for: no other time passes, see :meth:`beat`."""
-        self._beats = not self.warehouse.capabilities.lock_proves_lease
+        self._beats = not self.control.capabilities.lock_proves_lease
         self._beaten_at = self.ports.clock.monotonic()
         try:
             yield
@@ -300,49 +301,101 @@ class _Parsed:
 class Place:
     """A warehouse that histories are played in, one after the other.
 
-    One SQLAlchemy engine serves all of them, because it keeps the statements that it has
-    compiled. What a dead process had not committed is lost all the same: its connections are
-    closed. The database stays open in between, since opening a file takes longer than a run.
+    What a dead process had not committed is lost: its connections are closed. The databases stay
+    open in between, since opening a file takes longer than a run.
 
     Attributes:
         url: SQLAlchemy URL of the warehouse.
+        control_url: Of its control database, if it has one.
         clock: Also its clock.
         steps: Of the process that is running now.
-        open_in: Processes that have it open.
+        warehouse: To look at what is there.
     """
 
     schema = "ours"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, control_url: str | None = None) -> None:
         """Name the warehouse."""
-        self.url = url
+        self.url, self.control_url = url, control_url
         self.clock = VirtualClock()
         self.steps = Steps(Round(()), lambda _: None, Counter())
-        self.open_in: list[str] = []
-        self.warehouse = warehouse_at(url, self.schema, self.clock)
-        self._compiled: dict[Any, Any] = {}
-        self._parsed: dict[str, Any] = {}
         self._processes = 0
-        self._engine: Any = None
+        home = _Database(self, url)
+        self.warehouse = home.warehouse
+        self._databases = [home]
+        if control_url is not None:
+            control = _Database(self, control_url)
+            self.warehouse.keep_control_in(control.warehouse)
+            self._databases.append(control)
 
     def __enter__(self) -> Self:
-        """Open the warehouse."""
+        """Open the databases."""
+        for each in self._databases:
+            each.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close them."""
+        for each in self._databases:
+            each.warehouse.close()
+
+    def new_process(self) -> str:
+        """Return the name of a process that there never was."""
+        self._processes += 1
+        return f"process {self._processes}"
+
+    def empty(self) -> None:
+        """Forget the history before."""
+        self.steps = Steps(Round(()), lambda _: None, Counter())
+        for each in self._databases:
+            each.empty()
+
+    def start(self) -> VirtualClock:
+        """Return a new clock, by which everything here goes from now on."""
+        self.clock = VirtualClock()
+        for each in self._databases:
+            each.warehouse.clock = self.clock
+        return self.clock
+
+    def inhabit(self, warehouse: Warehouse, process: str) -> None:
+        """Let the warehouse of a run live here: in virtual time, and as mortal as its process."""
+        self._databases[0].inhabit(warehouse, process)
+        if not warehouse.keeps_control:
+            self._databases[1].inhabit(warehouse.control, process)
+
+
+class _Database:
+    """One database of a place.
+
+    One SQLAlchemy engine serves all histories, because it keeps the statements that it has
+    compiled.
+    """
+
+    def __init__(self, place: Place, url: str) -> None:
+        self.place = place
+        self.warehouse = warehouse_at(url, place.schema, place.clock)
+        self._open_in: list[str] = []
+        self._compiled: dict[Any, Any] = {}
+        self._parsed: dict[str, Any] = {}
+        self._engine: Any = None
+
+    def open(self) -> None:
+        """Open it for all that is played here."""
         self.warehouse.open()
-        made = (
-            self._duckdb() if self.warehouse.capabilities.lock_proves_lease else self._postgresql()
-        )
+        is_server = self.warehouse.url.get_backend_name() == "postgresql"
+        made = self._postgresql() if is_server else self._duckdb()
         self._engine = made.execution_options(compiled_cache=self._compiled)
         self.warehouse._engine = self._engine  # noqa: SLF001 - to look at what is there
-        _hook_dialect(self._engine.dialect, lambda: self.steps)
-        return self
+        _hook_dialect(self._engine.dialect, lambda: self.place.steps)
 
     def _duckdb(self) -> sa.Engine:
         warehouse: Any = self.warehouse
         warehouse._anchor.execute("SET threads = 1")  # noqa: SLF001 - nobody else opens the file
+        is_loose = isinstance(warehouse, LooseWarehouse)
 
         def connect() -> DuckDBConnection:
             native: Any = _Parsed(warehouse._anchor.cursor(), self._parsed)  # noqa: SLF001 - the same
-            return DuckDBConnection(native)
+            return LooseConnection(native) if is_loose else DuckDBConnection(native)
 
         return sa.create_engine(
             "duckdb://", creator=connect, poolclass=sa.NullPool, hide_parameters=True
@@ -367,36 +420,23 @@ class Place:
         sa.event.listen(made, "reset", forget)
         return made
 
-    def __exit__(self, *_: object) -> None:
-        """Close the warehouse."""
-        self.warehouse.close()
-
-    def new_process(self) -> str:
-        """Return the name of a process that there never was."""
-        self._processes += 1
-        return f"process {self._processes}"
-
     def empty(self) -> None:
         """Forget the history before."""
-        self.steps = Steps(Round(()), lambda _: None, Counter())
-        self.open_in.clear()
+        self._open_in.clear()
         if len(self._compiled) > _MOST_COMPILED:
             self._compiled.clear()
-        self._say(f"DROP SCHEMA IF EXISTS {self.schema} CASCADE")
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {self.place.schema} CASCADE")
         self.warehouse._prepared = False  # noqa: SLF001 - what it knew is gone
 
-    def _say(self, statement: str) -> None:
-        with self.warehouse.transaction() as tx:
-            tx.connection.exec_driver_sql(statement)
-
     def inhabit(self, warehouse: Warehouse, process: str) -> None:
-        """Let the warehouse of a run live here: in virtual time, and as mortal as its process."""
+        """Let the warehouse of a run live here."""
         self._share(warehouse, process)
-        transaction = warehouse.transaction
+        transaction, place = warehouse.transaction, self.place
 
         @contextmanager
         def mortal() -> Iterator[Transaction]:
-            if self.steps.dead:
+            if place.steps.dead:
                 raise Crash("transaction")
             with transaction() as tx:
                 yield tx
@@ -410,27 +450,29 @@ class Place:
             setattr(changed, name, self._stepping(kind, getattr(warehouse, name)))
         if not warehouse.capabilities.lock_proves_lease:
             # A server has a clock of its own; in virtual time it has to be asked of us.
-            server = DuckDBWarehouse("duckdb://", self.schema, _ServerClock(self.clock))
+            server = DuckDBWarehouse("duckdb://", place.schema, _ServerClock(place.clock))
             changed.now_expression, changed.after_now = server.now_expression, server.after_now
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
         """Stand for a lock that only threads can wait for; here one runs inside another."""
-        self.steps.in_turn = True
+        steps = self.place.steps
+        steps.in_turn = True
         try:
             yield
         finally:
-            self.steps.in_turn = False
+            steps.in_turn = False
 
     def _stepping(self, kind: str, work: Callable[..., Any]) -> Callable[..., Any]:
         """Return work past SQLAlchemy that may fail, with the process dying around it."""
 
         def stepping(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the work
-            self.steps.step(f"before {kind}")
-            if self.steps.fails(kind):
+            steps = self.place.steps
+            steps.step(f"before {kind}")
+            if steps.fails(kind):
                 raise self._unwell(kind)
             done = work(*args, **kwargs)
-            self.steps.step(f"after {kind}")
+            steps.step(f"after {kind}")
             return done
 
         return stepping
@@ -450,14 +492,14 @@ class Place:
         opening, closing, changed = warehouse.open, warehouse.close, warehouse
 
         def open_alone(*, read_only: bool = False) -> None:
-            if warehouse.capabilities.lock_proves_lease and set(self.open_in) - {process}:
+            if warehouse.capabilities.lock_proves_lease and set(self._open_in) - {process}:
                 raise Busy("the simulated file is held by another process")
             opening(read_only=read_only)
-            self.open_in.append(process)
+            self._open_in.append(process)
 
         def close() -> None:
-            if process in self.open_in:
-                self.open_in.remove(process)
+            if process in self._open_in:
+                self._open_in.remove(process)
             warehouse._engine = None  # noqa: SLF001 - the engine is shared, and stays
             closing()
 
@@ -474,12 +516,17 @@ class _ServerClock(VirtualClock):
 
 
 @contextmanager
-def duckdb_place() -> Iterator[Place]:
-    """Yield a place in a new DuckDB file, in memory where the machine has such a folder."""
+def duckdb_place(*, loose: bool = False) -> Iterator[Place]:
+    """Yield a place in a new DuckDB file, in memory where the machine has such a folder.
+
+    Args:
+        loose: Whether the file keeps nothing together, beside another one for control.
+    """
     memory = Path("/dev/shm")  # noqa: S108 - only a faster place for a private folder
     folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+    url, control = f"loose:///{folder / 'w.duckdb'}", f"duckdb:///{folder / 'control.duckdb'}"
     try:
-        with Place(f"duckdb:///{folder / 'w.duckdb'}") as place:
+        with Place(url, control) if loose else Place(f"duckdb:///{folder / 'w.duckdb'}") as place:
             yield place
     finally:
         shutil.rmtree(folder)

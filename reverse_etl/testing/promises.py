@@ -325,11 +325,11 @@ class Books:
 
     @cached_property
     def _failed(self) -> list[Any]:
-        return list(self._tx.rows(self._tables.failed.select()))
+        return list(self._tx.control.rows(self._tables.failed.select()))
 
     @cached_property
     def _runs(self) -> list[Any]:
-        return list(self._tx.rows(self._tables.runs.select()))
+        return list(self._tx.control.rows(self._tables.runs.select()))
 
     @cached_property
     def _log(self) -> list[Any]:
@@ -345,7 +345,7 @@ class Books:
 
     @cached_property
     def _state(self) -> list[Any]:
-        return list(self._tx.rows(self._tables.state.select()))
+        return list(self._tx.control.rows(self._tables.state.select()))
 
     @cached_property
     def _committed(self) -> dict[int, tuple[list[Any], list[Any], list[Any]]]:
@@ -369,8 +369,15 @@ class Books:
         return self._runs
 
     def log(self) -> list[Any]:
-        """Return the sync log."""
-        return self._log
+        """Return the sync log.
+
+        Beside a control database it is written before the run counts as settled; until then its
+        lines say nothing yet.
+        """
+        if self._tx.control is self._tx:
+            return self._log
+        unsettled = {r.sync_run_id for r in self._runs if r.status in {"planning", "delivering"}}
+        return [line for line in self._log if line.sync_run_id not in unsettled]
 
     def residue(self, run_id: int) -> list[Any]:
         """Return who stays as residue of a run."""

@@ -21,10 +21,16 @@ from reverse_etl.testing.histories import (
     Round,
     Row,
 )
-from reverse_etl.testing.place import LEASE_SECONDS, MAX_IN_FLIGHT, RECORDS_PER_REQUEST, SYNC
+from reverse_etl.testing.place import (
+    LEASE_SECONDS,
+    MAX_IN_FLIGHT,
+    RECORDS_PER_REQUEST,
+    SYNC,
+    Place,
+)
 
 
-def config_of(history: History, played: Round, url: str, schema: str) -> Config:
+def config_of(history: History, played: Round, place: Place) -> Config:
     """Return the config of a round."""
     name = history.by_name
     loaded = _loaded(
@@ -50,12 +56,16 @@ def config_of(history: History, played: Round, url: str, schema: str) -> Config:
         "max_delete_percent": played.max_delete_percent,
         "observability": sync.observability.model_copy(update=kept),
     }
-    warehouse = loaded.warehouses["w"].model_copy(
-        update={"url": SecretStr(url), "schema_name": schema},
-    )
+    urls = {"w": place.url}
+    if place.control_url is not None:
+        urls["c"] = place.control_url
+    empty = loaded.warehouses["w"].model_copy(update={"schema_name": place.schema})
+    warehouses = {n: empty.model_copy(update={"url": SecretStr(u)}) for n, u in urls.items()}
+    if "c" in urls:
+        warehouses["w"] = warehouses["w"].model_copy(update={"control": "c"})
     return replace(
         loaded,
-        warehouses={"w": warehouse},
+        warehouses=warehouses,
         destinations={"d": account.model_copy(update={"retry_seconds": played.retry_seconds})},
         syncs={SYNC: sync.model_copy(update=changed)},
     )

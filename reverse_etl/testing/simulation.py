@@ -37,7 +37,6 @@ from reverse_etl.testing.destination import (
     LIST_NAME,
     Project,
     Service,
-    VirtualClock,
     Wire,
     is_clearing,
 )
@@ -98,7 +97,7 @@ class Player:
         self.history = history
         self.place = place
         self.played = played
-        self.clock = place.clock = place.warehouse.clock = VirtualClock()
+        self.clock = place.start()
         lists = {} if history.by_name else {LIST_ID: LIST_NAME, OTHER_LIST_ID: "Another"}
         self.project = Project(history.project_type, lists)
         self.witness = Witness(history, self.project)
@@ -137,7 +136,7 @@ class Player:
         with self.looking() as books:
             run.before = books.believed()
         until, now = run.before.held_until, self.clock.server_now().replace(tzinfo=None)
-        if until is not None and not self.place.warehouse.capabilities.lock_proves_lease:
+        if until is not None and not self.place.warehouse.control.capabilities.lock_proves_lease:
             run.found_leased = until >= now
         run.there_before = list(self.project.members_of(run.round.list_id))
         alive: list[SimulatedRun] = []
@@ -149,7 +148,7 @@ class Player:
         steps = self.place.steps = Steps(played, self.trace, self.played.coverage, beside)
         ports = self._ports(run, seed, lambda: alive[0])
         options = engine.Options(full=played.full, allow_deletes=played.allow_deletes)
-        config = config_of(self.history, played, self.place.url, self.place.schema)
+        config = config_of(self.history, played, self.place)
         made = SimulatedRun(config, ports, options, self.place, process)
         alive.append(made)
         try:
@@ -284,7 +283,8 @@ class Player:
 
 def complaint(history: History, error: Exception, url: str | None = None) -> str:
     """Return what went wrong, with all that is needed to see it again."""
-    where = "" if url is None or url.startswith("duckdb") else " --url URL"
+    where = {None: "", "duckdb": "", "loose": " --loose"}.get(url and url.partition(":")[0])
+    where = " --url URL" if where is None else where
     command = f"python -m reverse_etl.testing.simulation --seed {history.seed} --shrink --trace"
     return f"{type(error).__name__}: {error}\n{history.text()}\nrerun: {command}{where}"
 
@@ -360,13 +360,14 @@ class _Task:
 
     seeds: range
     url: str | None
+    loose: bool = False
     shrinks: bool = False
     shows_trace: bool = False
 
 
 def play_seeds(task: _Task) -> Iterator[tuple[Tally, str]]:
     """Play seeds in a place of their own; yield what each came to, and a complaint or nothing."""
-    with Place(task.url) if task.url else duckdb_place() as place:
+    with Place(task.url) if task.url else duckdb_place(loose=task.loose) as place:
         # What is there now stays; looking through it again and again takes a tenth of the time.
         gc.collect()
         gc.freeze()
@@ -385,7 +386,7 @@ def _explained(
     if task.shrinks:
         history, played = shrink(history, place), Played()
         error = violation(history, place, played) or error
-    parts = [complaint(history, error, task.url), *(played.trace if task.shows_trace else ())]
+    parts = [complaint(history, error, place.url), *(played.trace if task.shows_trace else ())]
     if task.shrinks:
         parts.append(history.code())
     return "\n".join(parts)
@@ -426,6 +427,9 @@ def main(argv: list[str] | None = None) -> int:
         "--url",
         action="append",
         help="a PostgreSQL database to play in, one for each job; its schema ours is lost",
+    )
+    parser.add_argument(
+        "--loose", action="store_true", help="in a DuckDB that keeps nothing together"
     )
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--shrink", action="store_true")
@@ -479,7 +483,10 @@ def _tasks(chosen: argparse.Namespace) -> list[_Task]:
     if len(urls) < jobs:
         message = f"--jobs {jobs} needs as many --url: each process plays in a database of its own"
         raise SystemExit(message)
-    return [_Task(seeds[n::jobs], urls[n], chosen.shrink, chosen.trace) for n in range(jobs)]
+    return [
+        _Task(seeds[n::jobs], urls[n], chosen.loose, chosen.shrink, chosen.trace)
+        for n in range(jobs)
+    ]
 
 
 def _say(text: str) -> None:

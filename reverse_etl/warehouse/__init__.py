@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from reverse_etl.config import Config
     from reverse_etl.warehouse.base import Warehouse
 
-_DIALECTS = {
+# Backend name of a URL, to the module and class that know the engine.
+DIALECTS = {
     "duckdb": ("reverse_etl.warehouse.duckdb", "DuckDBWarehouse"),
     "postgresql": ("reverse_etl.warehouse.postgresql", "PostgreSQLWarehouse"),
     "postgres": ("reverse_etl.warehouse.postgresql", "PostgreSQLWarehouse"),
@@ -31,24 +32,48 @@ def warehouse_at(url: str, schema: str, clock: Clock) -> Warehouse:
         backend = sa.make_url(url).get_backend_name()
     except sa.exc.ArgumentError:
         raise ConfigError(["a warehouse url is not a SQLAlchemy URL"]) from None
-    if backend not in _DIALECTS:
-        known = ", ".join(sorted(set(_DIALECTS) - {"postgres"}))
+    if backend not in DIALECTS:
+        known = ", ".join(sorted(set(DIALECTS) - {"postgres"}))
         raise ConfigError([f"no warehouse dialect for {backend}: this version knows {known}"])
-    module, name = _DIALECTS[backend]
+    module, name = DIALECTS[backend]
     found: type[Warehouse] = getattr(import_module(module), name)
     return found(url, schema, clock)
 
 
 def warehouse_of(config: Config, name: str, clock: Clock) -> Warehouse:
-    """Return a warehouse of the config, still closed.
+    """Return a warehouse of the config, still closed, with its control database.
 
     Raises:
-        ConfigError: Its URL cannot be used, or it asks for what this version does not do.
+        ConfigError: Its URL cannot be used, it lacks a control database that it needs, or it asks
+            for what this version does not do.
     """
-    found = config.warehouses[name]
-    if found.workspace or found.control:
-        key = "workspace" if found.workspace else "control"
+    settings = config.warehouses[name]
+    if settings.workspace:
         raise NotYet(
-            [f"{config.path}: warehouses.{name}.{key} is not part of this version yet"],
+            [f"{config.path}: warehouses.{name}.workspace is not part of this version yet"],
         )
-    return warehouse_at(found.url.get_secret_value(), found.schema_name, clock)
+    found = _located(config, name, clock)
+    if settings.control:
+        control = _located(config, settings.control, clock)
+        _refuse_weak(config, settings.control, control, f"as the control database of {name}")
+        found.keep_control_in(control)
+    else:
+        _refuse_weak(config, name, found, "alone")
+    return found
+
+
+def _located(config: Config, name: str, clock: Clock) -> Warehouse:
+    settings = config.warehouses[name]
+    return warehouse_at(settings.url.get_secret_value(), settings.schema_name, clock)
+
+
+def _refuse_weak(config: Config, name: str, warehouse: Warehouse, role: str) -> None:
+    if warehouse.capabilities.transactions:
+        return
+    engine = warehouse.url.get_backend_name()
+    text = (
+        f"{config.path}: warehouses.{name}: {engine} cannot change single rows safely, so it "
+        f"cannot be used {role}. Name a PostgreSQL or DuckDB warehouse for leases, runs and failed "
+        f"records: warehouses.{name}.control"
+    )
+    raise ConfigError([text])

@@ -24,7 +24,7 @@ from reverse_etl.warehouse.damage import find_lost, mend_tables, refuse_lost
 from reverse_etl.warehouse.migrations import migrate, read_version, refuse_newer, refuse_older
 from reverse_etl.warehouse.query import single_statement
 from reverse_etl.warehouse.shape import Base, Kind, SourceColumn, State, read_mapping
-from reverse_etl.warehouse.statements import control
+from reverse_etl.warehouse.statements import control, retention
 from reverse_etl.warehouse.statements.audit import read_people
 from reverse_etl.warehouse.statements.changes import count_rows, plan_range
 from reverse_etl.warehouse.statements.snapshot import first_row, no_rows
@@ -193,6 +193,27 @@ class Warehouse(ABC):
         self, connection: Connection, names: Collection[str]
     ) -> None:
         """Index those of our own tables that were just made, where the engine wants it."""
+
+    def rename(self, connection: Connection, table: TableClause, other: TableClause) -> None:
+        """Give a table another name in its schema."""
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        old = _quoted(connection, table.schema, table.name)
+        connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {quote(other.name)}")
+
+    def forget_run(self, tx: Transaction, ledger: Table, sync_name: str, run_id: int) -> None:
+        """Drop the lines of one run from a ledger."""
+        tx.run(retention.forget_run(ledger, sync_name, run_id))
+
+    def forget_earlier(
+        self,
+        tx: Transaction,
+        ledger: Table,
+        sync_name: str,
+        run_id: int,
+        finished_before: datetime | None = None,
+    ) -> None:
+        """Drop the lines of the runs before one; see :func:`retention.forget_earlier`."""
+        tx.run(retention.forget_earlier(ledger, sync_name, run_id, finished_before))
 
     def is_here(self, listed: FromClause) -> list[Expression]:
         """Return what a row of an information_schema view must fulfil to be of our schema."""
@@ -445,7 +466,8 @@ class Warehouse(ABC):
         with self.transaction() as tx:
             self._make_ready(tx, mend=False)
             for table in self.own_tables:
-                for statement in control.touch(table):
+                insert, *changes = control.touch(table)
+                for statement in [insert, *(changes if self.capabilities.transactions else ())]:
                     tx.run(statement)
             tried = clause("reverse_etl_check", ["word"], self.schema)
             tx.create(tried, empty(("word",)))
@@ -477,8 +499,9 @@ class Warehouse(ABC):
         """Whether nothing of ours is here yet."""
         if self.keeps_control and tx.has_table(self.tables.version):
             return False
-        if not self.keeps_control and any(map(is_run_table, tx.table_names())):
-            return False
+        if not self.keeps_control:
+            # Made one by one, perhaps; without run tables they say nothing yet.
+            return not any(map(is_run_table, tx.table_names()))
         return not tx.layout(self._names())
 
     def _are_readable(self, tx: Transaction) -> bool:
@@ -540,9 +563,15 @@ class Transaction:
         """Read one value."""
         return self.connection.execute(statement).scalar()
 
-    def scratch(self, name: str, columns: Columns) -> TableClause:
-        """Return a table for the time of this transaction, still to be made."""
-        if self.warehouse.capabilities.temporary_tables:
+    def scratch(self, name: str, columns: Columns, *, kept: bool = False) -> TableClause:
+        """Return a table for the time of this transaction, still to be made.
+
+        Args:
+            name: Of the table, unless the engine has nothing that others do not see.
+            columns: Its columns.
+            kept: Whether it may be renamed, and then stays: nothing temporary will do.
+        """
+        if self.warehouse.capabilities.temporary_tables and not kept:
             return clause(name, columns, None)
         return clause(scratch_name(name, self.warehouse.mark), columns, self.warehouse.schema)
 
@@ -612,6 +641,13 @@ class Transaction:
         """Drop a table when it is there."""
         name = _quoted(self.connection, table.schema, table.name)
         self.connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
+
+    def rename(self, scratch: TableClause, table: TableClause) -> None:
+        """Let a scratch table stay, under another name."""
+        self.warehouse.rename(self.connection, scratch, table)
+        self._scratch.remove(scratch)
+        if is_scratch(table.name):
+            self._scratch.append(table)
 
     def finish(self, table: TableClause, *, by: str | None = None) -> None:
         """Make a new table ready to be read."""

@@ -232,7 +232,7 @@ class _Examination:
         self.obstacles: list[str] = []
 
     def examine(self) -> Damage | None:
-        with_plan = max(self.there["outcomes"], default=0)
+        with_plan = max(self._planned(), default=0)
         committed = max(with_plan, self.newest_committed)
         self._look_at_pointer(committed)
         last = self._look_at_numbers(committed)
@@ -250,6 +250,16 @@ class _Examination:
         problems, obstacles = tuple(self.problems), tuple(self.obstacles)
         name = self.sync_name
         return Damage(name, problems, obstacles, run_id, is_pointed_to, last, gone)
+
+    def _planned(self) -> list[int]:
+        """Return the runs whose plan is here, and so was committed."""
+        found = self.there["outcomes"]
+        if self.tx.warehouse.capabilities.transactional_ddl or not found:
+            return found
+        # Tables are there before the commit point, so the row of a run knows better.
+        runs = self.tx.warehouse.tables.runs
+        rows = self.tx.control.rows(statements.which_are_known(runs, self.sync_name, found))
+        return sorted(set(found) - {row[0] for row in rows})
 
     def _look_at_pointer(self, committed: int) -> None:
         if self.pointer is None and committed:

@@ -19,6 +19,9 @@ from sqlalchemy import (
     func,
     literal,
     or_,
+    select,
+    true,
+    union,
 )
 
 from reverse_etl.warehouse.shape import NUMBERS, TIMES, Kind, SourceColumn
@@ -180,6 +183,28 @@ class Sql:
         identity = func.coalesce(now.c["_identity"], base.c["_identity"])
         joined = joined.join(pending, pending.c["_identity"] == identity, full=True)
         return joined, or_(differs, pending.c["_due"])
+
+    def pairs_without_full_join(
+        self,
+        now: FromClause,
+        base: FromClause,
+        comparison: Comparison,
+        pending: FromClause | None,
+    ) -> tuple[FromClause, Expression]:
+        """Do the same where there is no FULL JOIN: find who differs first, then fetch them."""
+        both = now.outerjoin(base, now.c["_identity"] == base.c["_identity"])
+        gone = base.outerjoin(now, now.c["_identity"] == base.c["_identity"])
+        found = [
+            select(now.c["_identity"]).select_from(both).where(self.differs(now, base, comparison)),
+            select(base.c["_identity"]).select_from(gone).where(now.c["_identity"].is_(None)),
+        ]
+        if pending is not None:
+            found.append(select(pending.c["_identity"]).where(pending.c["_due"]))
+        keys = union(*found).subquery("keys")
+        joined: FromClause = keys
+        for side in (now, base, *([pending] if pending is not None else [])):
+            joined = joined.outerjoin(side, side.c["_identity"] == keys.c["_identity"])
+        return joined, true()
 
     def sum_of_hashes(self, values: Sequence[Expression]) -> Expression:
         """Return a digest, as text, of the values of all rows in any order."""

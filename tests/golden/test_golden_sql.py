@@ -395,7 +395,9 @@ def of_settling(warehouse: Warehouse) -> dict[str, list[Statement]]:
     return {
         **prefixed("settle", statements.settle()),
         "settle_collect_failures_profiles": written["collect_failures"],
-        "forget_log": [retention.forget_log(tables.log, SYNC, NOW, 30)],
+        "last_run_before": [retention.last_run_before(tables.runs, SYNC, NOW)],
+        "forget_run": [retention.forget_run(tables.log, SYNC, 5)],
+        "forget_log": [retention.forget_earlier(tables.log, SYNC, 5, NOW)],
         "forget_residue": [retention.forget_earlier(tables.residue, SYNC, 5)],
     }
 

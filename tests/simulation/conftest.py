@@ -15,6 +15,12 @@ def duckdb() -> Iterator[Place]:
         yield place
 
 
+@pytest.fixture(scope="module")
+def loose() -> Iterator[Place]:
+    with duckdb_place(loose=True) as place:
+        yield place
+
+
 @pytest.fixture
 def postgres(postgres_url: str) -> Iterator[Place]:
     with Place(postgres_url) as place:

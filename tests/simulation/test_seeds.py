@@ -16,6 +16,7 @@ from reverse_etl.testing.simulation import Played, complaint, violation
 
 CHUNK = 25
 CHUNKS = 12
+LOOSE_CHUNKS = 4
 
 # What every chunk must have met, or it proves nothing.
 IN_EVERY_CHUNK = (
@@ -50,6 +51,15 @@ def test_promises_hold_on_duckdb(duckdb: Place, chunk: int) -> None:
 def test_promises_hold_on_postgresql(postgres: Place, chunk: int) -> None:
     coverage = _play(1_001 + chunk * CHUNK, postgres)
     assert not [what for what in (*IN_EVERY_CHUNK, "lease lost") if not coverage[what]]
+    assert coverage["plans not empty"] > 2 * CHUNK
+    assert len([kind for kind in coverage if kind.startswith("killed ")]) > 10
+
+
+@pytest.mark.parametrize("chunk", range(LOOSE_CHUNKS))
+def test_promises_hold_beside_a_control_database(loose: Place, chunk: int) -> None:
+    """Where no statement is kept together with another, and nothing can be updated or deleted."""
+    coverage = _play(301 + chunk * CHUNK, loose)
+    assert not [what for what in IN_EVERY_CHUNK if not coverage[what]]
     assert coverage["plans not empty"] > 2 * CHUNK
     assert len([kind for kind in coverage if kind.startswith("killed ")]) > 10
 

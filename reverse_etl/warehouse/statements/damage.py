@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import FromClause, Table
 
@@ -37,6 +37,14 @@ def known_runs(runs: Table, sync_name: str) -> Chosen:
     run = runs.c.sync_run_id
     committed = func.max(case((runs.c.status.in_(_COMMITTED), run)))
     return select(func.max(run), committed).where(runs.c.sync_name == sync_name)
+
+
+def which_are_known(runs: Table, sync_name: str, run_ids: Collection[int]) -> Chosen:
+    """Those of some runs that have a row."""
+    row = runs.c
+    return select(row.sync_run_id).where(
+        row.sync_name == sync_name, row.sync_run_id.in_(list(run_ids))
+    )
 
 
 def has_finished(runs: Table, sync_name: str, run_id: int) -> Chosen:

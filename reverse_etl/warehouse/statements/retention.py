@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Delete, delete
+from sqlalchemy import Delete, delete, func, select
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Table
 
-
-def forget_log(log: Table, sync_name: str, now: datetime, days: int) -> Delete:
-    """Drop the log lines of runs that finished more than ``days`` days ago."""
-    before = now - timedelta(days=days)
-    return delete(log).where(log.c.sync_name == sync_name, log.c.sync_finished_at < before)
+    from reverse_etl.warehouse.sql import Chosen
 
 
-def forget_run(log: Table, sync_name: str, run_id: int) -> Delete:
-    """Drop the log lines of one run."""
-    return delete(log).where(log.c.sync_name == sync_name, log.c.sync_run_id == run_id)
+def last_run_before(runs: Table, sync_name: str, moment: datetime) -> Chosen:
+    """The newest run of a sync that finished before a moment; NULL for none."""
+    row = runs.c
+    return select(func.max(row.sync_run_id)).where(
+        row.sync_name == sync_name, row.finished_at < moment
+    )
 
 
-def forget_earlier(kept: Table, sync_name: str, committed_run: int) -> Delete:
-    """Drop residue or former aliases of earlier runs; the committed run's is all that counts."""
-    row = kept.c
-    return delete(kept).where(row.sync_name == sync_name, row.sync_run_id < committed_run)
+def forget_run(ledger: Table, sync_name: str, run_id: int) -> Delete:
+    """Drop the lines of one run."""
+    row = ledger.c
+    return delete(ledger).where(row.sync_name == sync_name, row.sync_run_id == run_id)
+
+
+def forget_earlier(
+    ledger: Table, sync_name: str, run_id: int, finished_before: datetime | None = None
+) -> Delete:
+    """Drop the lines of the runs before one.
+
+    Args:
+        ledger: ``sync_log``, ``residue`` or ``former_aliases``.
+        sync_name: The sync.
+        run_id: The first run whose lines stay.
+        finished_before: When those runs had finished, as far as lines say it: an index goes by it.
+    """
+    row = ledger.c
+    gone = delete(ledger).where(row.sync_name == sync_name, row.sync_run_id < run_id)
+    return gone if finished_before is None else gone.where(row.sync_finished_at < finished_before)

@@ -9,7 +9,7 @@ So the whole table is written once and sorted never.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
@@ -29,6 +29,7 @@ from sqlalchemy import (
     select,
     text,
     true,
+    union_all,
 )
 from sqlalchemy import column as sql_column
 from sqlalchemy import delete as sql_delete
@@ -42,7 +43,7 @@ from reverse_etl.warehouse.tables import (
 )
 
 if TYPE_CHECKING:
-    from sqlalchemy import FromClause, Subquery, TableClause
+    from sqlalchemy import CompoundSelect, FromClause, Subquery, TableClause
 
     from reverse_etl.connector import Identifier
     from reverse_etl.warehouse.shape import Shape, SourceColumn
@@ -225,18 +226,35 @@ class SnapshotStatements:
 
     def return_winners(self) -> Insert:
         """Put one row of each contested person back."""
+        names = [*IDENTITY_COLUMNS, *map(exact, self.shape.columns)]
+        return insert(self.snapshot).from_select(names, self._winners())
+
+    def _winners(self) -> Chosen:
         rows = self.resolved
         claimed: Expression = rows.c["_alias"]
         if self.shape.alias_name:
             claimed = case((rows.c["_claim"] == 1, claimed), else_=cast(null(), String))
-        names = [*self.shape.columns]
-        chosen = select(
+        return select(
             rows.c["_person"],
             claimed,
             rows.c["_primary_key"],
-            *(rows.c[name] for name in names),
+            *(rows.c[name] for name in self.shape.columns),
         ).where(rows.c["_person"].is_not(None), rows.c["_place"] == 1)
-        return insert(self.snapshot).from_select([*IDENTITY_COLUMNS, *map(exact, names)], chosen)
+
+    def without_contested(self) -> CompoundSelect[Any]:
+        """The snapshot anew, where no row of it can be deleted: who is alone, and the winners."""
+        rows, taken = self.snapshot, self.contested.c["_identity"]
+        names = [*IDENTITY_COLUMNS, *self.shape.columns]
+        alone = select(*(rows.c[name] for name in names)).where(
+            rows.c["_identity"].is_not(None),
+            rows.c["_identity"].not_in(select(taken).where(taken.is_not(None))),
+        )
+        labelled = (
+            column.label(exact(name))
+            for name, column in zip(names, self._winners().selected_columns, strict=True)
+        )
+        winners = self._winners().with_only_columns(*labelled)
+        return union_all(alone, winners)
 
     # --- rows that could not be used -------------------------------------------------------
 

@@ -4,4 +4,5 @@
 DELETE
 FROM reverse_etl.sync_log
 WHERE reverse_etl.sync_log.sync_name = 'vip'
-    AND reverse_etl.sync_log.sync_finished_at < '2029-12-03 03:04:05';
+    AND reverse_etl.sync_log.sync_run_id < 5
+    AND reverse_etl.sync_log.sync_finished_at < '2030-01-02 03:04:05';
