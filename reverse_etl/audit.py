@@ -21,6 +21,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
+import sqlalchemy as sa
 
 from reverse_etl.account import account_of, is_same_account, refuse_changed_account
 from reverse_etl.connector import Operation, Target
@@ -354,7 +355,7 @@ def _sent(fields: Sequence[MappedField]) -> list[str]:
 def _uploaded(tx: Transaction, sync_name: str, people: Sequence[Any]) -> TableClause:
     """Return a temporary table of people who are to be updated."""
     wrong = _wrong_table(tx, sync_name)
-    tx.create(wrong, statements.nobody_wrong())
+    tx.create_empty(wrong)
     if people:
         names = ("_identity", "_alias", "_primary_key")
         columns = dict(zip(names, map(list, zip(*people, strict=True)), strict=True))
@@ -418,7 +419,7 @@ class _Members:
             destination.sends_alias,
             self.tables.snapshot,
             self.left_open,
-            temporary("members", (*names, "_reading")),
+            temporary("members", (*names, ("_reading", sa.Integer))),
             temporary("lines", statements.LINE_COLUMNS),
             temporary("people", statements.PEOPLE_COLUMNS),
             temporary("extras", statements.EXTRA_COLUMNS),
@@ -451,7 +452,7 @@ class _Members:
     def _upload(self, answers: Sequence[Path]) -> None:
         """Put the lines of all readings into a table, piece by piece."""
         members, destination = self.statements.members, self.auditor.destination
-        self.tx.create(members, self.statements.no_members())
+        self.tx.create_empty(members)
         sizes = []
         for reading, path in enumerate(answers):
             size = nameless = 0

@@ -302,7 +302,7 @@ class _Steps:
         """Leave one row per person in the snapshot; set the others aside."""
         self.tx.create(self.contested, self.taking.contest())
         contested = self._count(self.contested)
-        self.tx.create(self.tables.refused, self.taking.nothing_refused())
+        self.tx.create_empty(self.tables.refused)
         refused = _Refused()
         if contested:
             self.tx.create(self.resolved, self.taking.resolve())
@@ -365,7 +365,7 @@ class _Steps:
         self.tx.create(self.tables.changes, statements.plan())
         if not self.temporary:
             self.tx.finish(self.tables.changes, by="_seq")
-            self.tx.create(self.tables.outcomes, statements.no_outcomes())
+            self.tx.create_empty(self.tables.outcomes)
             # Who left while no delete is possible stays there, except in upsert mode.
             if self.shape.upsert or (self.shape.deletes and self.shape.alias_name):
                 residue, run_id = self.tx.warehouse.tables.residue, self.tables.run_id

@@ -180,7 +180,7 @@ def _leave_contested(right: Wrong, steps: Any) -> Any:  # noqa: ANN401
     contested, statements = steps.contested, steps.taking
     nobody = right.__globals__["SnapshotStatements"].contest(statements).where(false())
     steps.tx.create(contested, nobody)
-    steps.tx.create(steps.tables.refused, statements.nothing_refused())
+    steps.tx.create_empty(steps.tables.refused)
     steps.tx.drop(contested)
     steps.tx.finish(steps.tables.snapshot)
     return right.__globals__["_Refused"]()

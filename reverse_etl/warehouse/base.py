@@ -32,7 +32,6 @@ from reverse_etl.warehouse.tables import (
     SCHEMA_VERSION,
     clause,
     control_tables,
-    empty,
     exact,
     is_run_table,
     is_scratch,
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sqlalchemy import Connection, Engine, Executable, FromClause, Table, TableClause
+    from sqlalchemy.schema import ExecutableDDLElement
     from sqlalchemy.sql.selectable import SelectBase
     from sqlalchemy.types import TypeEngine
 
@@ -183,6 +183,18 @@ class Warehouse(ABC):
     @abstractmethod
     def after_now(self, seconds: float) -> Expression:
         """Return the warehouse's clock plus some seconds."""
+
+    def empty_table(self, table: TableClause) -> ExecutableDDLElement:
+        """Return the statement that makes a table from its columns; without schema, temporary."""
+        return sa.schema.CreateTable(
+            sa.Table(
+                table.name,
+                sa.MetaData(),
+                *(sa.Column(column.name, column.type) for column in table.c),
+                schema=table.schema,
+                prefixes=[] if table.schema else ["TEMPORARY"],
+            )
+        )
 
     def finish_table(  # noqa: B027 - most engines need nothing
         self, connection: Connection, table: TableClause, *, by: str | None
@@ -470,9 +482,9 @@ class Warehouse(ABC):
                 for statement in [insert, *(changes if self.capabilities.transactions else ())]:
                     tx.run(statement)
             tried = clause("reverse_etl_check", ["word"], self.schema)
-            tx.create(tried, empty(("word",)))
+            tx.create_empty(tried)
             tx.drop(tried)
-            tx.create(tx.scratch(tried.name, ("word",)), empty(("word",)))
+            tx.create_empty(tx.scratch(tried.name, ("word",)))
             tx.sweep()
             tx.abandon()
 
@@ -574,6 +586,12 @@ class Transaction:
         if self.warehouse.capabilities.temporary_tables and not kept:
             return clause(name, columns, None)
         return clause(scratch_name(name, self.warehouse.mark), columns, self.warehouse.schema)
+
+    def create_empty(self, table: TableClause) -> None:
+        """Create a table without rows; one of :meth:`scratch` is temporary."""
+        if is_scratch(table.name):
+            self._scratch.append(table)
+        self.connection.execute(self.warehouse.empty_table(table))
 
     def create(self, table: TableClause, chosen: SelectBase) -> None:
         """Create a table from a SELECT; one of :meth:`scratch` is temporary."""
@@ -788,7 +806,7 @@ def _copied(source: Transaction, target: Transaction, chosen: Chosen, name: str)
     columns = tuple((column.name, type(column.type)) for column in chosen.selected_columns)
     copy = target.scratch(name, columns)
     target.drop(copy)  # of an earlier step of the same transaction
-    target.create(copy, empty(columns))
+    target.create_empty(copy)
     names = [name for name, _ in columns]
     for part in source.connection.execute(chosen).partitions(_ROWS_COPIED):
         rows = zip(*part, strict=True)

@@ -31,7 +31,6 @@ from reverse_etl.warehouse.tables import (
     SCHEMA_VERSION,
     Columns,
     RunTables,
-    empty,
     run_table_name,
     runs_of_tables,
 )
@@ -371,7 +370,7 @@ def mend(tx: Transaction, lease: Lease, damage: Damage, *, from_log: bool) -> No
     known = tx.warehouse.tables
     tables = RunTables(damage.sync_name, damage.run_id, tx.warehouse.schema, (), ())
     for kind in damage.gone:
-        tx.create(getattr(tables, kind), empty(_OWN_COLUMNS[kind]))
+        tx.create_empty(getattr(tables, kind))
     row = tx.control.rows(control.read_state(known.state, damage.sync_name))[0]
     values = {
         "committed_run_id": damage.run_id,

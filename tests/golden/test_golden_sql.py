@@ -280,7 +280,6 @@ def of_planning(warehouse: Warehouse) -> dict[str, list[Statement]]:
         "residue_hybrid": hybrid.residue(),
         "residue_upsert": upsert.residue(pending=False),
         "former_hybrid": hybrid.former(),
-        "no_outcomes": [email.changes(None).no_outcomes()],
         "count_plan": [changes.count_plan(email.now.changes)],
         "plan_parts": [changes.plan_parts(email.now.changes)],
         "sample_deletes": [changes.sample_deletes(email.now.changes, 5)],
@@ -301,7 +300,6 @@ def of_audit(warehouse: Warehouse) -> dict[str, list[Statement]]:
         **prefixed("email", members(email, left_open, wrong)),
         **prefixed("hybrid", members(hybrid, left_open, wrong)),
         "hybrid_find_wrong_in_doubt": in_doubt,
-        "nobody_wrong": [audit.nobody_wrong()],
         "count_wrong": [audit.count_wrong(wrong)],
         "sample_wrong": [audit.sample_wrong(wrong, "delete", 10)],
         "sample_open": [audit.sample_open(left_open, 10)],
@@ -334,7 +332,6 @@ def members(
     )
     older = RunTables(SYNC, 3, SCHEMA, (), ())
     return {
-        "no_members": [found.no_members()],
         "each_line": [found.each_line()],
         "find_people": [found.find_people()],
         "count_people": [found.count_people()],

@@ -25,14 +25,9 @@ from reverse_etl.warehouse.base import Transaction, Warehouse
 from reverse_etl.warehouse.duckdb import DuckDBWarehouse
 from reverse_etl.warehouse.shape import Base
 from reverse_etl.warehouse.tables import (
-    CHANGE_COLUMNS,
-    IDENTITY_COLUMNS,
-    OUTCOME_COLUMNS,
     PENDING_COLUMNS,
-    Columns,
     RunTables,
     clause,
-    empty,
 )
 
 SYNC = "vip"
@@ -97,8 +92,8 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         yield opened
 
 
-def fill(tx: Transaction, table: sa.TableClause, columns: Columns, rows: Sequence[Any]) -> None:
-    tx.create(table, empty(columns))
+def fill(tx: Transaction, table: sa.TableClause, rows: Sequence[Any]) -> None:
+    tx.create_empty(table)
     if rows:
         names = [column.name for column in table.c]
         values = map(list, zip(*rows, strict=True))
@@ -125,18 +120,18 @@ def compared(
     with warehouse.transaction() as tx:
         tables = RunTables(SYNC, 2, warehouse.schema, (), ())
         older = RunTables(SYNC, 1, warehouse.schema, (), ())
-        fill(tx, tables.snapshot, IDENTITY_COLUMNS, rows_of(audience.base))
+        fill(tx, tables.snapshot, rows_of(audience.base))
         added = [
             (seq, 1, "insert", *row, False, False, None)
             for seq, row in enumerate(rows_of(audience.added), 1)
         ]
-        fill(tx, older.changes, CHANGE_COLUMNS, added)
+        fill(tx, older.changes, added)
         for each in (tables, older):
-            tx.create(each.outcomes, empty(OUTCOME_COLUMNS))
+            tx.create_empty(each.outcomes)
         ended = {"sync_name": SYNC, "sync_run_id": 1, "status": "succeeded"}
         tx.run(warehouse.tables.runs.insert().values(ended))
         left_open = clause(f"left_open_{SYNC}", PENDING_COLUMNS, None)
-        tx.create(left_open, empty(PENDING_COLUMNS))
+        tx.create_empty(left_open)
         destination = SimpleNamespace(
             identifiers=(USER_ID, EMAIL),
             prefixed=True,

@@ -34,8 +34,6 @@ from sqlalchemy import (
     union_all,
 )
 
-from reverse_etl.warehouse.tables import AUDITED_COLUMNS, empty
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -94,10 +92,6 @@ class MemberStatements:
         return len(self.identifiers) > 1
 
     # --- what the destination said ---------------------------------------------------------
-
-    def no_members(self) -> Chosen:
-        """An empty table of members."""
-        return empty((*self.identifiers, ("_reading", Integer)))
 
     def each_line(self) -> Chosen:
         """Every line once, as the identities that it may be."""
@@ -344,11 +338,6 @@ class MemberStatements:
 
 def _whether(condition: Expression) -> Expression:
     return case((condition, 1), else_=0)
-
-
-def nobody_wrong() -> Chosen:
-    """An empty table of what is wrong."""
-    return empty(AUDITED_COLUMNS)
 
 
 def count_wrong(wrong: TableClause) -> Chosen:

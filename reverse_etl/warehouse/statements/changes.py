@@ -37,7 +37,7 @@ from sqlalchemy import (
 from reverse_etl.warehouse.shape import field_set
 from reverse_etl.warehouse.sql import Comparison
 from reverse_etl.warehouse.statements.field_sets import with_set
-from reverse_etl.warehouse.tables import OUTCOME_COLUMNS, empty, exact
+from reverse_etl.warehouse.tables import empty, exact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -618,10 +618,6 @@ class ChangesStatements:
         names = ("_identity", "_alias", "_primary_key")
         chosen = select(*(rows.c[name].label(name[1:]) for name in names), fields.label("fields"))
         return chosen.where(~_named(self.now, rows), ~_named(changes, rows))
-
-    def no_outcomes(self) -> Chosen:
-        """An empty table of outcomes."""
-        return empty(OUTCOME_COLUMNS)
 
 
 def _as_sent(field: MappedField) -> tuple[object, ...]:

@@ -36,9 +36,7 @@ from sqlalchemy import delete as sql_delete
 
 from reverse_etl.warehouse.tables import (
     IDENTITY_COLUMNS,
-    REFUSED_COLUMNS,
     clause,
-    empty,
     exact,
 )
 
@@ -338,10 +336,6 @@ class SnapshotStatements:
             .where(rows.c["_person"].is_not(None), rows.c["_place"] > 1)
             .subquery("duplicates")
         )
-
-    def nothing_refused(self) -> Chosen:
-        """An empty table of refused rows."""
-        return empty(REFUSED_COLUMNS)
 
     def set_aside(self, refused: TableClause, chosen: Chosen) -> Insert:
         """Write refused rows down."""
