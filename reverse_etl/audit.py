@@ -21,7 +21,6 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
-import sqlalchemy as sa
 
 from reverse_etl.account import account_of, is_same_account, refuse_changed_account
 from reverse_etl.connector import Operation, Target
@@ -419,7 +418,7 @@ class _Members:
             destination.sends_alias,
             self.tables.snapshot,
             self.left_open,
-            temporary("members", (*names, ("_reading", sa.Integer))),
+            temporary("members", (*names, *statements.READING_COLUMNS)),
             temporary("lines", statements.LINE_COLUMNS),
             temporary("people", statements.PEOPLE_COLUMNS),
             temporary("extras", statements.EXTRA_COLUMNS),

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Boolean
-
 from reverse_etl.connector import Operation
 from reverse_etl.errors import WarehouseError
 from reverse_etl.report import by_operation
 from reverse_etl.warehouse.statements import control, retention
 from reverse_etl.warehouse.statements.settle import (
+    SETTLED_COLUMNS,
     SettleStatements,
     add_failures,
     clear_failures,
@@ -162,7 +161,7 @@ def _renew_failures(
     # Collected first, because a record that fails again keeps the date of its first failure.
     fresh = tx.scratch(f"failures_{name}", columns_of(failed))
     tx.create(fresh, statements.collect_failures(finished))
-    settled = tx.scratch(f"settled_{name}", ("identity", ("unidentified", Boolean)))
+    settled = tx.scratch(f"settled_{name}", SETTLED_COLUMNS)
     tx.create(settled, statements.collect_settled(deletes=deletes))
     tx.control.run(clear_failures(failed, name, tx.hand_over(settled)))
     tx.control.run(add_failures(failed, tx.hand_over(fresh)))

@@ -196,6 +196,23 @@ class Warehouse(ABC):
             )
         )
 
+    def filled_table(self, table: TableClause, chosen: SelectBase) -> Executable:
+        """Return the statement that makes a table from a SELECT; without schema, temporary."""
+        return sa.schema.CreateTableAs(
+            chosen, table.name, schema=table.schema, temporary=table.schema is None
+        )
+
+    def drop_table(self, connection: Connection, table: TableClause) -> None:
+        """Drop a table when it is there; one without schema is temporary."""
+        name = _quoted(connection, table.schema, table.name)
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
+
+    def create_schema(self, connection: Connection) -> None:
+        """Make our schema, unless it is there."""
+        # Never "IF NOT EXISTS" on what exists: it wants the right to create anyway.
+        if not sa.inspect(connection).has_schema(self.schema):
+            connection.execute(sa.schema.CreateSchema(self.schema, if_not_exists=True))
+
     def finish_table(  # noqa: B027 - most engines need nothing
         self, connection: Connection, table: TableClause, *, by: str | None
     ) -> None:
@@ -226,6 +243,22 @@ class Warehouse(ABC):
     ) -> None:
         """Drop the lines of the runs before one; see :func:`retention.forget_earlier`."""
         tx.run(retention.forget_earlier(ledger, sync_name, run_id, finished_before))
+
+    def layout(self, connection: Connection, names: Collection[str]) -> dict[str, dict[str, str]]:
+        """Return the columns of some of our tables, name to type, as far as one may see them."""
+        listed = sa.table(
+            "columns",
+            *map(sa.column, ("table_catalog", "table_schema", "table_name", "column_name")),
+            sa.column("data_type"),
+            schema="information_schema",
+        )
+        chosen = sa.select(listed.c.table_name, listed.c.column_name, listed.c.data_type).where(
+            *self.is_here(listed), listed.c.table_name.in_(list(names))
+        )
+        found: dict[str, dict[str, str]] = {}
+        for table_name, column_name, type_name in connection.execute(chosen):
+            found.setdefault(table_name, {})[column_name] = type_name
+        return found
 
     def is_here(self, listed: FromClause) -> list[Expression]:
         """Return what a row of an information_schema view must fulfil to be of our schema."""
@@ -490,10 +523,7 @@ class Warehouse(ABC):
 
     def _make_ready(self, tx: Transaction, *, mend: bool) -> None:
         if self._is_new(tx):
-            # Never "IF NOT EXISTS" on what exists: it wants the right to create anyway.
-            if not sa.inspect(tx.connection).has_schema(self.schema):
-                schema = sa.schema.CreateSchema(self.schema, if_not_exists=True)
-                tx.connection.execute(schema)
+            self.create_schema(tx.connection)
             self._create(tx, self._names())
             if self.keeps_control:
                 tx.run(self.tables.version.insert().values(version=SCHEMA_VERSION))
@@ -595,11 +625,9 @@ class Transaction:
 
     def create(self, table: TableClause, chosen: SelectBase) -> None:
         """Create a table from a SELECT; one of :meth:`scratch` is temporary."""
-        temporary = table.schema is None
         if is_scratch(table.name):
             self._scratch.append(table)
-        name = sa.schema.CreateTableAs(chosen, table.name, schema=table.schema, temporary=temporary)
-        self.connection.execute(name)
+        self.connection.execute(self.warehouse.filled_table(table, chosen))
 
     def sweep(self) -> None:
         """Drop the scratch tables that the engine does not drop by itself."""
@@ -657,8 +685,7 @@ class Transaction:
 
     def drop(self, table: TableClause) -> None:
         """Drop a table when it is there."""
-        name = _quoted(self.connection, table.schema, table.name)
-        self.connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
+        self.warehouse.drop_table(self.connection, table)
 
     def rename(self, scratch: TableClause, table: TableClause) -> None:
         """Let a scratch table stay, under another name."""
@@ -709,19 +736,7 @@ class Transaction:
 
     def layout(self, names: Collection[str]) -> dict[str, dict[str, str]]:
         """Return the columns of some of our tables, name to type, where this role may see them."""
-        listed = sa.table(
-            "columns",
-            *map(sa.column, ("table_catalog", "table_schema", "table_name", "column_name")),
-            sa.column("data_type"),
-            schema="information_schema",
-        )
-        chosen = sa.select(listed.c.table_name, listed.c.column_name, listed.c.data_type).where(
-            *self.warehouse.is_here(listed), listed.c.table_name.in_(list(names))
-        )
-        found: dict[str, dict[str, str]] = {}
-        for table_name, column_name, type_name in self.rows(chosen):
-            found.setdefault(table_name, {})[column_name] = type_name
-        return found
+        return self.warehouse.layout(self.connection, names)
 
     def add_column(self, table: Table | TableClause, name: str, kind: TypeEngine[Any]) -> None:
         """Add a column to one of our tables; it is NULL in every row."""

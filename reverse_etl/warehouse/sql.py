@@ -150,8 +150,9 @@ class Sql:
         """Fold A-Z and nothing else: a lower-case Turkish dotted I is another mailbox."""
         return func.translate(expression, string.ascii_uppercase, string.ascii_lowercase)
 
-    def json_text(self, expression: Expression) -> Expression:
+    def json_text(self, expression: Expression, column: SourceColumn) -> Expression:
         """Return a value as JSON text; NULL as ``null``."""
+        del column
         return func.coalesce(cast(func.to_json(expression), String), "null")
 
     def sort_keys(self, expression: Expression, column: SourceColumn) -> Expression:

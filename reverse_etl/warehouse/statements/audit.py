@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 FIRST, SECOND = "first", "second"
 
+READING_COLUMNS: Columns = (("_reading", Integer),)
 LINE_COLUMNS: Columns = ("_handle", "_other", ("_in_first", Integer), ("_in_second", Integer))
 PEOPLE_COLUMNS: Columns = (
     "_identity",

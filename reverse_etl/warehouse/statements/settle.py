@@ -41,11 +41,14 @@ if TYPE_CHECKING:
     from sqlalchemy import FromClause, Subquery, Table, TableClause
 
     from reverse_etl.warehouse.sql import Chosen, Expression
+    from reverse_etl.warehouse.tables import Columns
 
 UNKNOWN = "unknown"
 KILLED = "the run was killed while this change may have been on its way"
 
 PERSON = ("_operation", "_identity", "_alias", "_primary_key")
+
+SETTLED_COLUMNS: Columns = ("identity", ("unidentified", Boolean))
 
 FAILED_COLUMNS = (
     "sync_name",

@@ -113,7 +113,7 @@ class SnapshotStatements:
             return self.sql.text_of(source.c[names[0]], self.shape.columns[names[0]])
         parts: Expression = literal("[")
         for n, name in enumerate(names):
-            value = self.sql.json_text(source.c[name])
+            value = self.sql.json_text(source.c[name], self.shape.columns[name])
             parts = parts + value if n == 0 else parts + literal(",") + value
         return parts + literal("]")
 
