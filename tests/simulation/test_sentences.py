@@ -16,6 +16,7 @@ import pytest
 from reverse_etl.connector import Operation
 from reverse_etl.errors import ReverseEtlError
 from reverse_etl.testing.histories import Fault, History, Meanwhile, Round
+from reverse_etl.testing.place import WINDOW
 from reverse_etl.testing.planted import BUGS
 from reverse_etl.testing.promises import PlayedRun
 from reverse_etl.testing.scenarios import (
@@ -441,9 +442,9 @@ def test_a_position_confirms_all_that_lies_below_it(place: Watched) -> None:
 @about("sending goes beyond the limit")
 def test_nothing_is_sent_beyond_the_limit(place: Watched) -> None:
     told = tell(
-        emails(Round(SIX)), place, last=dies_after(*ASKED, "after deliver: request", "wait")
+        emails(Round(SIX)), place, last=dies_after(*ASKED, "after deliver: request", "wait", "wait")
     )
-    assert len(told.people(1)) <= 3
+    assert len(told.people(1)) <= WINDOW
 
 
 @on_postgresql
