@@ -168,6 +168,15 @@ def _look_at_state(tx: Transaction, each: _Check) -> None:
 
 
 def _look_at_source(tx: Transaction, each: _Check) -> None:
+    source = tx.warehouse.source
+    if source is tx.warehouse:
+        _ask(tx, each)
+        return
+    with source.looking() as there:
+        _ask(there, each)
+
+
+def _ask(tx: Transaction, each: _Check) -> None:
     shape = shape_of(tx, each.sync, each.destination)
     each.destination = each.config.bind(each.sync.name, shape.fields)
     each.columns = tx.warehouse.read_columns(shape)

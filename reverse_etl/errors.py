@@ -2,7 +2,6 @@
 
     ReverseEtlError
     ├── ConfigError            exit 2   nothing was contacted; every problem is listed
-    │   └── NotYet                      the config is right, but this version cannot do it
     ├── Busy                   exit 5   another run of this sync is active
     └── RunError               exit 1   the run stops; what it knows is in the tables
         ├── SourceError                 the query cannot be used as it is
@@ -42,12 +41,6 @@ class ConfigError(ReverseEtlError):
         """Keep the problem lines; the text of the error is all of them."""
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-class NotYet(ConfigError):
-    """The config is right, but asks for something that this version cannot do yet."""
-
-    code = "not_yet"
 
 
 class Busy(ReverseEtlError):

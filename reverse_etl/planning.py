@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from reverse_etl.connector import Operation
 from reverse_etl.errors import SourceError
+from reverse_etl.warehouse.landing import asked
 from reverse_etl.warehouse.shape import Base, Shape, SourceColumn
 from reverse_etl.warehouse.statements.changes import (
     ChangesStatements,
@@ -125,9 +126,9 @@ def make_plan(  # noqa: PLR0913 - the parts of a run, each by name
     Raises:
         SourceError: The query fails, or lacks a column of the mapping.
     """
-    shape = shape_of(tx, sync, destination)
-    steps = _Steps(tx, shape, base, run_id=run_id, full=full, temporary=temporary)
-    rows_read = steps.take_snapshot()
+    with asked(tx, lambda source: shape_of(source, sync, destination)) as shape:
+        steps = _Steps(tx, shape, base, run_id=run_id, full=full, temporary=temporary)
+        rows_read = steps.take_snapshot()
     refused = steps.resolve_contested()
     pending = not fresh and steps.collect_pending(audited, retry=sync.retry_failed_records)
     steps.plan_changes(pending=pending)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer  # noqa: TC002 - typer reads the annotations
 
 from reverse_etl.cli.session import ConfigOption, JsonOption, session_of
-from reverse_etl.cli.usable import find_unusable
+from reverse_etl.cli.usable import refuse_unusable
 from reverse_etl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,15 +22,13 @@ def validate(
     session = session_of(ctx, config, as_json=as_json)
     loaded = session.load()
     names = list(loaded.syncs)
-    problems, not_yet = find_unusable(loaded, names)
-    if problems:
-        raise ConfigError(problems)
-    not_yet += _unheeded(loaded)
-    for problem in not_yet:
-        session.output.note(f"warning: {problem}")
+    refuse_unusable(loaded, names)
+    unheeded = _unheeded(loaded)
+    for warning in unheeded:
+        session.output.note(f"warning: {warning}")
     session.output.say(f"config ok: {len(names)} sync{'' if len(names) == 1 else 's'}", "green")
     session.output.document(
-        {"syncs": names, "problems": [], "warnings": [*loaded.warnings, *not_yet]}
+        {"syncs": names, "problems": [], "warnings": [*loaded.warnings, *unheeded]}
     )
     return 0
 

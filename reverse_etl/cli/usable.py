@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from reverse_etl.errors import ConfigError, NotYet
+from reverse_etl.errors import ConfigError
 
 if TYPE_CHECKING:
     from reverse_etl.config import Config
@@ -41,26 +41,18 @@ def refuse_unusable(config: Config, names: Sequence[str]) -> None:
     Raises:
         ConfigError: An engine or an object is not supported; one line for each sync.
     """
-    problems, not_yet = find_unusable(config, names)
-    if problems or not_yet:
-        raise ConfigError([*problems, *not_yet])
-
-
-def find_unusable(config: Config, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return what is wrong with syncs, and what is right but cannot be done yet; offline."""
     from reverse_etl.clock import SystemClock  # noqa: PLC0415 - with the next one
     from reverse_etl.warehouse import warehouse_of  # noqa: PLC0415 - loads SQLAlchemy
 
     problems: list[str] = []
-    not_yet: list[str] = []
     for name in names:
         try:
             config.bind(name)
             warehouse_of(config, config.sync(name).source.warehouse, SystemClock())
         except ConfigError as error:
-            found = not_yet if isinstance(error, NotYet) else problems
-            found += [_placed(config, name, problem) for problem in error.problems]
-    return problems, not_yet
+            problems += [_placed(config, name, problem) for problem in error.problems]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _placed(config: Config, sync_name: str, problem: str) -> str:

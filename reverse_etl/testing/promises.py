@@ -394,8 +394,8 @@ class Books:
     def open_changes(self, state: Any) -> set[str]:  # noqa: ANN401 - a row
         """Return the identities of the last plan whose change is not confirmed."""
         _, changes, outcomes = self.committed(state.committed_run_id)
-        failed = {o.seq for o in outcomes if o.status == "failed"}
-        return {c[3] for c in changes if c[0] > state.position or c[0] in failed}
+        confirmed = {o.seq: o.status == "succeeded" for o in outcomes}
+        return {c[3] for c in changes if not confirmed.get(c[0], c[0] <= state.position)}
 
     def committed(self, run_id: int) -> tuple[set[str], list[Any], list[Any]]:
         """Return identities of the snapshot, changes and outcomes of a committed run."""

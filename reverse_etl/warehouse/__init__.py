@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from reverse_etl.errors import ConfigError, NotYet
+from reverse_etl.errors import ConfigError
 
 if TYPE_CHECKING:
     from reverse_etl.clock import Clock
@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 
 # Backend name of a URL, to the module and class that know the engine.
 DIALECTS = {
+    "bigquery": ("reverse_etl.warehouse.bigquery", "BigQueryWarehouse"),
+    "databricks": ("reverse_etl.warehouse.databricks", "DatabricksWarehouse"),
     "duckdb": ("reverse_etl.warehouse.duckdb", "DuckDBWarehouse"),
+    "mariadb": ("reverse_etl.warehouse.mariadb", "MariaDBWarehouse"),
     "postgresql": ("reverse_etl.warehouse.postgresql", "PostgreSQLWarehouse"),
     "postgres": ("reverse_etl.warehouse.postgresql", "PostgreSQLWarehouse"),
+    "redshift": ("reverse_etl.warehouse.redshift", "RedshiftWarehouse"),
+    "snowflake": ("reverse_etl.warehouse.snowflake", "SnowflakeWarehouse"),
+    "trino": ("reverse_etl.warehouse.trino", "TrinoWarehouse"),
 }
 
 
@@ -41,17 +47,18 @@ def warehouse_at(url: str, schema: str, clock: Clock) -> Warehouse:
 
 
 def warehouse_of(config: Config, name: str, clock: Clock) -> Warehouse:
-    """Return a warehouse of the config, still closed, with its control database.
+    """Return where the syncs of a warehouse of the config work, still closed.
+
+    That is the warehouse itself, or its workspace; it knows its control database and its source.
 
     Raises:
-        ConfigError: Its URL cannot be used, it lacks a control database that it needs, or it asks
-            for what this version does not do.
+        ConfigError: Its URL cannot be used, or it lacks a control database that it needs.
     """
     settings = config.warehouses[name]
     if settings.workspace:
-        raise NotYet(
-            [f"{config.path}: warehouses.{name}.workspace is not part of this version yet"],
-        )
+        home = warehouse_of(config, settings.workspace, clock)
+        home.read_from(_located(config, name, clock))
+        return home
     found = _located(config, name, clock)
     if settings.control:
         control = _located(config, settings.control, clock)

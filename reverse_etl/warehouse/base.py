@@ -7,6 +7,7 @@ and writes columns as Arrow.
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 from abc import ABC, abstractmethod
@@ -21,13 +22,14 @@ from sqlalchemy.pool import NullPool
 from reverse_etl.errors import ReverseEtlError, RightsError, SourceError, WarehouseError
 from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.damage import find_lost, mend_tables, refuse_lost
+from reverse_etl.warehouse.landing import landed
 from reverse_etl.warehouse.migrations import migrate, read_version, refuse_newer, refuse_older
 from reverse_etl.warehouse.query import single_statement
 from reverse_etl.warehouse.shape import Base, Kind, SourceColumn, State, read_mapping
 from reverse_etl.warehouse.statements import control, retention
 from reverse_etl.warehouse.statements.audit import read_people
 from reverse_etl.warehouse.statements.changes import count_rows, plan_range
-from reverse_etl.warehouse.statements.snapshot import first_row, no_rows
+from reverse_etl.warehouse.statements.snapshot import all_rows, first_row, no_rows
 from reverse_etl.warehouse.tables import (
     SCHEMA_VERSION,
     clause,
@@ -74,11 +76,15 @@ class Warehouse(ABC):
         capabilities: What it can do.
         control: Where the control tables are that change row by row: here, or in a control
             database (:meth:`keep_control_in`).
+        source: Where the queries are asked: here, or in a warehouse that is only read
+            (:meth:`read_from`).
+        is_only_read: Whether it is such a source.
         tables: Our control tables.
     """
 
     sql: Sql
     capabilities = Capabilities()
+    is_only_read = False
 
     def __init__(self, url: str, schema: str, clock: Clock) -> None:
         """Remember where it is; nothing is contacted yet."""
@@ -86,6 +92,7 @@ class Warehouse(ABC):
         self.schema = schema
         self.clock = clock
         self.control: Warehouse = self
+        self.source: Warehouse = self
         self.tables = control_tables(schema, schema)
         self.mark = f"{clock.now():%Y%m%d}_{secrets.token_hex(4)}"
         self._engine: Engine | None = None
@@ -95,6 +102,12 @@ class Warehouse(ABC):
         """Keep leases, runs and failed records in another database."""
         self.control = control
         self.tables = control_tables(self.schema, control.schema)
+
+    def read_from(self, source: Warehouse) -> None:
+        """Let the queries be asked of another warehouse, which is only read."""
+        self.source = source
+        source.is_only_read = True
+        self.sql = landed(self.sql, source.sql)
 
     @property
     def keeps_control(self) -> bool:
@@ -169,6 +182,28 @@ class Warehouse(ABC):
     @abstractmethod
     def read_arrow(self, statement: str) -> pa.Table:
         """Read a page of something committed, as Arrow."""
+
+    @abstractmethod
+    def stream_arrow(self, statement: str) -> AbstractContextManager[pa.RecordBatchReader]:
+        """Read something committed as Arrow, a piece at a time; raises what the driver raises."""
+
+    @contextmanager
+    def landing(self, tx: Transaction, name: str, rows: pa.RecordBatchReader) -> Iterator[str]:
+        """Make rows from elsewhere readable here; yield a query that finds them, once.
+
+        Args:
+            tx: Where they will be read.
+            name: A word for them.
+            rows: Arrow, with the names of the columns.
+        """
+        columns = tuple((field.name, _type_for(field.type)) for field in rows.schema)
+        table = tx.scratch(f"source_{name}", columns)
+        tx.create_empty(table)
+        for batch in rows:
+            tx.upload(table, {field: _plain(batch.column(field)) for field in batch.schema.names})
+        place = _quoted(tx.connection, table.schema, table.name)
+        yield f"SELECT * FROM {place}"  # noqa: S608 - quoted
+        tx.drop(table)
 
     @abstractmethod
     def upload(
@@ -362,19 +397,38 @@ class Warehouse(ABC):
             return SourceError(f"the query fails: {reason}")
         return WarehouseError(f"the warehouse failed: {reason}")
 
+    @abstractmethod
+    def driver_errors(self) -> tuple[type[Exception], ...]:
+        """Return what the drivers raise that are used past SQLAlchemy."""
+
+    def explained_reading(self, error: Exception) -> ReverseEtlError:
+        """Turn what was raised while the rows of a query were read into an error for the user."""
+        if isinstance(error, self.driver_errors()):
+            return SourceError(f"the query fails: {self.plain_reason(error)}")
+        # The driver's words in another coat, which nobody has looked through.
+        kind = type(error).__name__
+        return SourceError(f"the query fails: {kind} (the rest is hidden, as it may quote a row)")
+
     def read(self, chosen: Chosen) -> pa.Table:
         """Read a page of something committed; the values in the SELECT must be literals.
 
         Raises:
             WarehouseError: It cannot be read.
         """
+        return self.read_arrow(self._as_text(chosen))
+
+    def stream(self, chosen: Chosen) -> AbstractContextManager[pa.RecordBatchReader]:
+        """Read something committed of any size, a piece at a time, inside the block."""
+        return self.stream_arrow(self._as_text(chosen))
+
+    def _as_text(self, chosen: Chosen) -> str:
         compiled = chosen.compile(self.engine, compile_kwargs={"literal_binds": True})
         statement = str(compiled)
         # Compiled for the driver's parameter style, which doubles percent signs; this goes
         # another way, where they mean themselves.
         if self.engine.dialect.identifier_preparer._double_percents:
             statement = statement.replace("%%", "%")
-        return self.read_arrow(statement)
+        return statement
 
     def read_page(
         self, shape: Shape, changes: TableClause, first: int, last: int
@@ -775,6 +829,9 @@ class Transaction:
         Raises:
             SourceError: The query fails.
         """
+        if self.warehouse.is_only_read:
+            rows = all_rows(shape, self.warehouse.sql).limit(1)
+            return len(self.warehouse.read(rows)) > 0
         # Into a table as a run does it: not every driver can hand over every type.
         row = self.scratch(f"first_row_{shape.sync_name}", ())
         self.create_from_query(row, first_row(shape, self.warehouse.sql))
@@ -814,6 +871,41 @@ class Transaction:
     def runs_with_tables(self, sync_name: str) -> dict[str, list[int]]:
         """Return, by kind of run table, the runs of a sync that have one, the newest first."""
         return runs_of_tables(sync_name, self.table_names())
+
+
+def _type_for(arrow: pa.DataType) -> type[TypeEngine[Any]]:
+    """Return the type of a column for Arrow values."""
+    for is_it, found in _ARROW_TYPES:
+        if is_it(arrow):
+            return found
+    return sa.String
+
+
+class _Instant(sa.TIMESTAMP):
+    """A time with a zone, also when it is named without parameters."""
+
+    def __init__(self) -> None:
+        super().__init__(timezone=True)
+
+
+_ARROW_TYPES: tuple[tuple[Callable[[pa.DataType], bool], type[TypeEngine[Any]]], ...] = (
+    (pa.types.is_boolean, sa.Boolean),
+    (pa.types.is_integer, sa.BigInteger),
+    (pa.types.is_floating, sa.Double),
+    (pa.types.is_decimal, sa.Numeric),
+    (pa.types.is_date, sa.Date),
+    (lambda arrow: pa.types.is_timestamp(arrow) and arrow.tz is None, sa.DateTime),
+    (pa.types.is_timestamp, _Instant),
+    (pa.types.is_binary, sa.LargeBinary),
+)
+
+
+def _plain(values: pa.Array) -> list[Any]:
+    """Return Arrow values as the drivers take them; nested ones as JSON."""
+    found: list[Any] = values.to_pylist()
+    if not pa.types.is_nested(values.type):
+        return found
+    return [value if value is None else json.dumps(value, default=str) for value in found]
 
 
 def _copied(source: Transaction, target: Transaction, chosen: Chosen, name: str) -> TableClause:

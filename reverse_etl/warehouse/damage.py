@@ -309,7 +309,7 @@ class _Examination:
             self.problems.append("mapping in sync_state cannot be read")
             return
         for column in columns.values():
-            yield column.name, column.kind
+            yield column.name, self.tx.warehouse.sql.kind_in_tables(column)
 
     def _look_at_rows(self, run_id: int, gone: Collection[str]) -> bool:
         """Compare what the tables hold with what the run left; return if the position can be."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
@@ -21,9 +23,11 @@ from reverse_etl.warehouse.shape import Kind, SourceColumn
 from reverse_etl.warehouse.sql import Comparison, Expression, Sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine, FromClause, TableClause
+
+    from reverse_etl.warehouse.base import Transaction
 
 registry.register("duckdb", "reverse_etl.warehouse.duckdb_dialect", "DuckDBDialect")
 
@@ -40,6 +44,9 @@ _HASHED_AS_TEXT = r"^(U?HUGEINT|BIGNUM|DECIMAL[(](19|[23][0-9]),.*|(STRUCT|MAP|U
 
 # Every decimal of up to 15 digits survives the way into a double and back.
 _LONG_NUMBER = "[0-9.]{16}"
+
+# Rows of a stream in one piece.
+_ROWS_STREAMED = 50_000
 
 # Integers that Arrow does not have.
 _BEYOND_ARROW = ("hugeint", "uhugeint", "bignum")
@@ -174,6 +181,9 @@ class DuckDBWarehouse(Warehouse):
             WarehouseError: There is no such file, or it is not a DuckDB file.
         """
         path = self.url.database or ""
+        if read_only and self.source is not self and not Path(path).exists():
+            # Nothing is known yet, and there is nothing to ask of it but room.
+            path, read_only = ":memory:", False
         waited = 0.0
         while True:
             try:
@@ -236,6 +246,24 @@ class DuckDBWarehouse(Warehouse):
             return self._reader.sql(statement).to_arrow_table()
         except duckdb.Error as error:
             raise WarehouseError(f"the warehouse failed: {self.plain_reason(error)}") from None
+
+    def driver_errors(self) -> tuple[type[Exception], ...]:
+        """Return DuckDB's."""
+        return (duckdb.Error,)
+
+    @contextmanager
+    def stream_arrow(self, statement: str) -> Iterator[pa.RecordBatchReader]:
+        """Stream through DuckDB's own Arrow export, on a connection of its own."""
+        with self._anchor.cursor() as cursor:
+            yield cursor.sql(statement).to_arrow_reader(_ROWS_STREAMED)
+
+    @contextmanager
+    def landing(self, tx: Transaction, name: str, rows: pa.RecordBatchReader) -> Iterator[str]:
+        """Let DuckDB read the rows as they come: they are written only once."""
+        native, name = _native(tx.connection), f"source_{name}"
+        native.register(name, rows)
+        yield f"SELECT * FROM {quoted(name)}"  # noqa: S608 - quoted
+        native.unregister(name)  # after an error the connection is given up with it
 
     def upload(
         self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]

@@ -10,20 +10,21 @@ minute. A server that is there but slow is waited for: a query may take hours;
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from reverse_etl.errors import ReverseEtlError, WarehouseError
+from reverse_etl.errors import ReverseEtlError, SourceError, WarehouseError
 from reverse_etl.warehouse.base import Warehouse, quoted
 from reverse_etl.warehouse.shape import Kind, SourceColumn
 from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
 from reverse_etl.warehouse.tables import ControlTables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from sqlalchemy import Connection, Engine, Executable, TableClause
@@ -77,6 +78,11 @@ _QUOTATION_MARK = re.compile(r"[\"'\u201c-\u201e\u00ab\u00bb\u2039\u203a\u300c\u
 _LONGEST_NUMBER = 16_383
 # An escape, or what may be an exponent.
 _UNSAFE_JSON = r"\\u|[eE][-+0-9]"
+
+_WRITES = re.compile(r"cannot execute [A-Z ]+ in a read-only transaction")
+
+# For a source: whatever a query calls, nothing is written.
+_ONLY_READ = "SET default_transaction_read_only = on"
 
 _UTC_NOW = "clock_timestamp() AT TIME ZONE 'UTC'"
 
@@ -227,6 +233,8 @@ class PostgreSQLWarehouse(Warehouse):
             "SELECT set_config(%s, %s, false) WHERE current_setting(%s) = '0'",
             [_IDLE_IN_TRANSACTION, f"{_IDLE_SECONDS}s", _IDLE_IN_TRANSACTION],
         )
+        if self.is_only_read:
+            native.execute(_ONLY_READ)
         native.autocommit = False
 
     def close(self) -> None:
@@ -273,6 +281,31 @@ class PostgreSQLWarehouse(Warehouse):
             raise WarehouseError(f"the warehouse failed: {self.plain_reason(error)}") from None
         return table
 
+    def driver_errors(self) -> tuple[type[Exception], ...]:
+        """Return those of ADBC."""
+        from adbc_driver_manager import Error  # noqa: PLC0415 - an optional driver
+
+        return (Error,)
+
+    def explained_reading(self, error: Exception) -> ReverseEtlError:
+        """Explain an error; a connection that breaks under a query is no fault of the query."""
+        if isinstance(error, self.driver_errors()) and _is_lost(error):
+            return self._lost(error)
+        found = _WRITES.search(str(error))
+        if found:
+            return SourceError(
+                f"the query fails: {found[0]}. Its warehouse is only read: take out of the query "
+                "what writes"
+            )
+        return super().explained_reading(error)
+
+    @contextmanager
+    def stream_arrow(self, statement: str) -> Iterator[pa.RecordBatchReader]:
+        """Stream over ADBC, which reads a COPY as it comes."""
+        with self._connect_reader() as reader, reader.cursor() as cursor:
+            cursor.execute(statement)
+            yield cursor.fetch_record_batch()
+
     def _connect_reader(self) -> Any:  # noqa: ANN401 - the driver's connection
         from adbc_driver_postgresql import dbapi  # noqa: PLC0415 - an optional driver
         from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - the same
@@ -280,7 +313,11 @@ class PostgreSQLWarehouse(Warehouse):
         # Not the URL: SQLAlchemy and libpq do not quote all characters of a password alike.
         _, arguments = self.engine.dialect.create_connect_args(self.url)
         arguments.pop("context", None)  # psycopg's own
-        return dbapi.connect(make_conninfo(**arguments), autocommit=True)
+        reader = dbapi.connect(make_conninfo(**arguments), autocommit=True)
+        if self.is_only_read:
+            with reader.cursor() as cursor:
+                cursor.execute(_ONLY_READ)
+        return reader
 
     def upload(
         self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]

@@ -74,6 +74,10 @@ class Sql:
         bare = type_name.lower().partition("(")[0].strip()
         return self.types.get(bare, Kind.OTHER)
 
+    def kind_in_tables(self, column: SourceColumn) -> Kind:
+        """Return the kind that our own tables show for a column of the query."""
+        return column.kind
+
     def text_of(self, expression: Expression, column: SourceColumn) -> Expression:
         """Return a column's value as the text of an identifier; 42.0 is ``42``."""
         if column.kind is not Kind.FLOAT:

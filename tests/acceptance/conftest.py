@@ -158,6 +158,24 @@ class Database:
             self._connection.execute(insert + ", ".join([values] * len(rows)), flat)
 
 
+class Apart(Database):
+    """A source that is only read, and a DuckDB file in which all our tables are."""
+
+    def __init__(self, url: str, home: str) -> None:
+        super().__init__(url)
+        self.home = Database(home)
+
+    def release(self) -> None:
+        """Let go of both."""
+        super().release()
+        self.home.release()
+
+    def sql(self, query: str) -> list[dict[str, Any]]:
+        """Run one statement where it belongs."""
+        ours = "reverse_etl" in query
+        return self.home.sql(query) if ours else super().sql(query)
+
+
 # --- the world -------------------------------------------------------------------------------
 
 
@@ -228,8 +246,12 @@ class World:
             "project_type": self.sandbox.settings.project_type,
             "requests_per_second": 0,
         }
+        warehouses = {"local": {"url": "${WAREHOUSE_URL}", "schema": "reverse_etl"}}
+        if isinstance(self.database, Apart):
+            warehouses["local"]["workspace"] = "home"
+            warehouses["home"] = {"url": self.database.home.url}
         document = {
-            "warehouses": {"local": {"url": "${WAREHOUSE_URL}", "schema": "reverse_etl"}},
+            "warehouses": warehouses,
             "destinations": {"iterable": account | self.destination},
             "engine": self.engine,
             "syncs": {SYNC: self.sync},
@@ -525,21 +547,36 @@ def _killed_at(moment: int | str) -> Iterator[None]:
         sa.event.remove(sa.Engine, "commit", on_commit)
 
 
-@pytest.fixture(params=["duckdb", "postgresql"])
-def warehouse_url(request: pytest.FixtureRequest) -> str:
-    """Return the URL of an empty warehouse, of each engine in turn."""
-    name = "duckdb_url" if request.param == "duckdb" else "postgres_url"
-    url: str = request.getfixturevalue(name)
-    return url
+# Also played with a source that is only read.
+READ_ONLY_TOO = ("life", "people", "profiles")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Play in each engine in turn."""
+    marks = metafunc.definition.iter_markers("parametrize")
+    chosen = any(mark.args[0] == "database" for mark in marks)
+    if "database" in metafunc.fixturenames and not chosen:
+        played = [name for name in READ_ONLY_TOO if metafunc.module.__name__.endswith(name)]
+        engines = ["duckdb", "postgresql", *(["read only"] if played else [])]
+        metafunc.parametrize("database", engines, indirect=True)
 
 
 @pytest.fixture
-def new_world(warehouse_url: str, tmp_path: Path) -> Iterator[Callable[[ProjectType], World]]:
+def database(request: pytest.FixtureRequest) -> Database:
+    """Return an empty warehouse."""
+    duckdb_url: str = request.getfixturevalue("duckdb_url")
+    if request.param == "duckdb":
+        return Database(duckdb_url)
+    url: str = request.getfixturevalue("postgres_url")
+    return Database(url) if request.param == "postgresql" else Apart(url, duckdb_url)
+
+
+@pytest.fixture
+def new_world(database: Database, tmp_path: Path) -> Iterator[Callable[[ProjectType], World]]:
     """Return what makes the world of a test, for one project type."""
     made: list[World] = []
 
     def make(project_type: ProjectType) -> World:
-        database = Database(warehouse_url)
         database.sql(CREATE_PEOPLE)
         sandbox = Sandbox(project_type)
         sandbox.start()

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 LIST = "VIP customers"
 SYNC = "vip"
 
-duckdb_only = pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
-postgresql_only = pytest.mark.parametrize("warehouse_url", ["postgresql"], indirect=True)
+duckdb_only = pytest.mark.parametrize("database", ["duckdb"], indirect=True)
+postgresql_only = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 
 
 def look(

@@ -210,7 +210,7 @@ def test_a_query_without_rows_is_worth_a_warning(world: Any) -> None:
     assert found.checked.exit_code == 0
 
 
-@pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
+@pytest.mark.parametrize("database", ["duckdb"], indirect=True)
 def test_a_mistyped_file_is_not_made_and_the_key_is_tried_all_the_same(
     world: Any, tmp_path: Path
 ) -> None:
@@ -224,7 +224,7 @@ def test_a_mistyped_file_is_not_made_and_the_key_is_tried_all_the_same(
     assert Findings(found).verdict("api key") == "ok"
 
 
-@pytest.mark.parametrize("warehouse_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_server_that_does_not_answer(world: Any) -> None:
     url = sa.make_url(world.database.url).set(port=1)
     world.database.url = url.render_as_string(hide_password=False)
@@ -236,7 +236,7 @@ def test_a_server_that_does_not_answer(world: Any) -> None:
     assert Findings(found).verdict("api key") == "ok"
 
 
-@pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
+@pytest.mark.parametrize("database", ["duckdb"], indirect=True)
 def test_a_file_that_somebody_holds_is_busy_and_not_wrong(world: Any) -> None:
     path = sa.make_url(world.database.url).database or ""
     world.database.release()
@@ -320,7 +320,7 @@ def guest(world: Any, request: pytest.FixtureRequest) -> Iterator[Guest]:
     server.execute(f"drop role {name}")
 
 
-@pytest.mark.parametrize("warehouse_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_missing_rights_come_with_the_statements_that_help(guest: Guest) -> None:
     found = guest.look()
 
@@ -329,7 +329,7 @@ def test_missing_rights_come_with_the_statements_that_help(guest: Guest) -> None
     assert PASSWORD not in repr(found.checked)
 
 
-@pytest.mark.parametrize("warehouse_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_rights_that_were_given_are_proven_and_enough_for_a_run(guest: Guest) -> None:
     guest.grant("create schema reverse_etl", "grant usage, create on schema reverse_etl to ROLE")
 
@@ -343,7 +343,7 @@ def test_rights_that_were_given_are_proven_and_enough_for_a_run(guest: Guest) ->
     assert guest.world.run_unchecked(lambda: False, {}).status == "succeeded"
 
 
-@pytest.mark.parametrize("warehouse_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("missing", ["insert", "update", "delete"])
 def test_tables_of_somebody_else_must_be_writable(guest: Guest, missing: str) -> None:
     own, guest.world.database.url = guest.world.database.url, guest.owner_url
@@ -581,7 +581,7 @@ def test_check_of_a_sync_that_is_not_there(command: Callable[..., Done]) -> None
     assert "vip" in done.err
 
 
-@pytest.mark.parametrize("warehouse_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_the_grants_stand_line_by_line(guest: Guest, command: Callable[..., Done]) -> None:
     done = command("check", SYNC)
 

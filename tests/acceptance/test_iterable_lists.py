@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 SUBSCRIBE = "/api/lists/subscribe"
 LIST = "VIP customers"
 
-duckdb_only = pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
+duckdb_only = pytest.mark.parametrize("database", ["duckdb"], indirect=True)
 
 
 def at(world: World, **options: Any) -> World:

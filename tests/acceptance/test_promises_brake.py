@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import World
 
 # Arithmetic on counts; that both engines count alike is seen everywhere else.
-pytestmark = pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
+pytestmark = pytest.mark.parametrize("database", ["duckdb"], indirect=True)
 
 PEOPLE = tuple("abcdefghij")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 # Whose account it is does not depend on the warehouse.
-duckdb_only = pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
+duckdb_only = pytest.mark.parametrize("database", ["duckdb"], indirect=True)
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ STATEMENT_STEP = 11
 MOST_STATEMENTS = 200
 
 # What is about the order of requests is the same for every warehouse.
-duckdb_only = pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
+duckdb_only = pytest.mark.parametrize("database", ["duckdb"], indirect=True)
 # A lease that expires by a clock.
-postgresql_only = pytest.mark.parametrize("warehouse_url", ["postgresql"], indirect=True)
+postgresql_only = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 
 # Requests of the run that is killed: one delete, two inserts, one by one.
 MOMENTS = [{"before": 0}, {"after": 1}, {"before": 1}, {"after": 2}, {"before": 2}, {"after": 3}]

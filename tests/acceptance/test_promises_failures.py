@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SUBSCRIBE = "/api/lists/subscribe"
 UNSUBSCRIBE = "/api/lists/unsubscribe"
 
-duckdb_only = pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
+duckdb_only = pytest.mark.parametrize("database", ["duckdb"], indirect=True)
 
 # Bucket of `failedUpdates` to error code and whether it is retryable, for insert and update.
 REFUSED = {

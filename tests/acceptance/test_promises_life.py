@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import World
 
 # What is about the order of requests, or told by others here too, needs no second warehouse.
-duckdb_only = pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
+duckdb_only = pytest.mark.parametrize("database", ["duckdb"], indirect=True)
 
 SUBSCRIBE = "/api/lists/subscribe"
 UNSUBSCRIBE = "/api/lists/unsubscribe"

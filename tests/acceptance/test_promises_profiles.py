@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import World
 
 # What is about the destination, or told by others here too, needs no second warehouse.
-duckdb_only = pytest.mark.parametrize("warehouse_url", ["duckdb"], indirect=True)
+duckdb_only = pytest.mark.parametrize("database", ["duckdb"], indirect=True)
 
 BULK_UPDATE = "/api/users/bulkUpdate"
 

@@ -305,7 +305,7 @@ def test_a_bug_is_called_one_and_shows_neither_locals_nor_secrets(
         raise LookupError(message) from KeyError(local_canary[:0])
 
     assert folder.exists()
-    monkeypatch.setattr(checking, "find_unusable", broken)
+    monkeypatch.setattr(checking, "refuse_unusable", broken)
     assert run(["validate", "--json"]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("this is a bug in reverse-etl (LookupError)")
@@ -324,6 +324,7 @@ def test_the_exit_codes_of_the_contract() -> None:
     assert EXIT_CODES == {
         "planned": 0,
         "succeeded": 0,
+        "skipped": 0,
         "failed": 1,
         "completed_with_failures": 3,
         "held": 4,

@@ -153,12 +153,18 @@ class Witness:
         """
         self._committed = base.run_id
         planned = {change.identity for change in base.plan}
+        # What we refuse ourselves does not leave us.
+        unsent = {
+            c.identity
+            for c in base.plan
+            if c.seq in base.outcomes and not base.outcomes[c.seq].sent
+        }
         sent = frozenset(base.fields)
         people = base.snapshot.people
         for identity in people:
             stayed = identity in self._open and identity in now_open and identity in planned
             before = self._written.get(identity, NOBODY) if stayed else NOBODY
-            self._written[identity] = before | sent
+            self._written[identity] = before | (NOBODY if identity in unsent else sent)
         self._open = now_open
         if self._settings.mirror and self._settings.keeps:
             self._written = {i: names for i, names in self._written.items() if i in people}
@@ -275,11 +281,15 @@ class Witness:
 
 def open_changes(base: Base) -> frozenset[str]:
     """Return the identities of the plan whose change is not confirmed."""
-    failed = {seq for seq, outcome in base.outcomes.items() if not outcome.succeeded}
+    outcomes = base.outcomes
     return frozenset(
         change.identity
         for change in base.plan
-        if change.seq > base.position or change.seq in failed
+        if not (
+            outcomes[change.seq].succeeded
+            if change.seq in outcomes
+            else change.seq <= base.position
+        )
     )
 
 

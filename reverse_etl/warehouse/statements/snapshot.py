@@ -41,6 +41,8 @@ from reverse_etl.warehouse.tables import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import CompoundSelect, FromClause, Subquery, TableClause
 
     from reverse_etl.connector import Identifier
@@ -67,11 +69,18 @@ def first_row(shape: Shape, sql: Sql) -> Chosen:
 
 def no_rows(shape: Shape, sql: Sql) -> Chosen:
     """No row of the mapped columns, as they would be read from a plan: only their types."""
+    return _as_read(shape, sql, shape.plan_columns).limit(0)
+
+
+def all_rows(shape: Shape, sql: Sql) -> Chosen:
+    """Every row of the query, as its columns would be read from a plan."""
+    return _as_read(shape, sql, list(shape.columns))
+
+
+def _as_read(shape: Shape, sql: Sql, names: Sequence[str]) -> Chosen:
     source = query_source(shape.query, list(shape.columns))
-    columns = [(name, shape.columns[name]) for name in shape.plan_columns]
-    return select(
-        *(sql.read(sql.stored(source.c[n], c), c).label(exact(n)) for n, c in columns)
-    ).limit(0)
+    columns = [(name, shape.columns[name]) for name in names]
+    return select(*(sql.read(sql.stored(source.c[n], c), c).label(exact(n)) for n, c in columns))
 
 
 @dataclass(frozen=True)

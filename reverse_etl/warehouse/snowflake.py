@@ -1,0 +1,233 @@
+"""Snowflake, from its documentation: the statements were compared as text, and on an emulator.
+
+Every name of ours is quoted and stays in small letters; of the user's columns the engine says how
+they are spelled. Every statement that makes or drops a table commits what was open before it, so
+nothing that has to take effect together is kept here: a control database is needed.
+
+Sources: docs.snowflake.com, "SQL command reference" and "SQL function reference"; the pages are
+named where they are used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from reverse_etl.warehouse.base import quoted
+from reverse_etl.warehouse.capabilities import Capabilities
+from reverse_etl.warehouse.shape import TIMES, Kind, SourceColumn
+from reverse_etl.warehouse.sql import Expression, Sql
+from reverse_etl.warehouse.untried import Spelling, UntriedWarehouse, posix
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from sqlalchemy import Connection
+    from sqlalchemy.exc import DBAPIError
+
+# "Insufficient privileges to operate on ..."; also what one may not see "does not exist".
+_NO_RIGHT = (3001, 2003)
+
+# SQLSTATE classes whose messages speak of the statement or the connection, never of a row.
+_ABOUT_STATEMENTS = ("08", "42", "57")
+
+
+class SnowflakeSpelling(Spelling):
+    """Snowflake's words for functions that the statements use."""
+
+    def visit_strpos_func(self, fn: Any, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's visitors
+        """Write ``CHARINDEX``, whose arguments are the other way round ("CHARINDEX")."""
+        text, part = (self.process(each, **kw) for each in fn.clauses)
+        return f"CHARINDEX({part}, {text})"
+
+    def visit_over(self, over: Any, **kw: Any) -> str:  # noqa: ANN401 - as above
+        """Give row_number() the order that it must have ("ROW_NUMBER")."""
+        return self.ordered_window(over, "NULL", **kw)
+
+    def time_literal(self, text: str) -> str:
+        """Name the type: a bare TIMESTAMP is whatever the account says ("Date & time")."""
+        return f"CAST('{text}' AS TIMESTAMP_NTZ)"
+
+
+class SnowflakeSql(Sql):
+    """Snowflake's spelling."""
+
+    tokenizer = "snowflake"
+    # The driver's names of types (snowflake.connector.constants.FIELD_ID_TO_NAME), then those of
+    # information_schema.
+    types: ClassVar = {
+        "text": Kind.TEXT,
+        "varchar": Kind.TEXT,
+        "real": Kind.FLOAT,
+        "float": Kind.FLOAT,
+        "double": Kind.FLOAT,
+        "boolean": Kind.BOOLEAN,
+        "date": Kind.DATE,
+        "timestamp_ntz": Kind.TIMESTAMP,
+        "timestamp_ltz": Kind.INSTANT,
+        "timestamp_tz": Kind.INSTANT,
+        **dict.fromkeys(("variant", "object", "array", "map"), Kind.JSON),
+        "binary": Kind.BINARY,
+        # information_schema tells the scale elsewhere; what this is asked of there is our own.
+        "number": Kind.INTEGER,
+    }
+
+    def kind(self, type_name: str) -> Kind:
+        """Return the kind; a number without digits after its point is an integer."""
+        if type_name.lower().startswith("fixed"):
+            return Kind.INTEGER if type_name.endswith(",0)") else Kind.DECIMAL
+        return super().kind(type_name)
+
+    def stored(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Store semi-structured values as JSON text ("TO_JSON")."""
+        if column.kind is Kind.JSON:
+            return _as_json(expression)
+        return super().stored(expression, column)
+
+    def sent(
+        self, expression: Expression, column: SourceColumn, *, as_text: bool, whole_seconds: bool
+    ) -> Expression:
+        """Cut times: a zone changes nothing about its seconds ("DATE_TRUNC")."""
+        if whole_seconds and column.kind in TIMES:
+            return sa.func.date_trunc("second", expression)
+        return super().sent(expression, column, as_text=as_text, whole_seconds=whole_seconds)
+
+    def matches(self, expression: Expression, pattern: str) -> Expression:
+        """Match with POSIX classes, the only ones that are documented inside brackets.
+
+        Source: "String functions (regular expressions)", "General usage notes".
+        """
+        return sa.func.regexp_like(expression, posix(pattern))
+
+    def json_text(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Return a value as JSON text."""
+        del column
+        return sa.func.coalesce(_as_json(expression), "null")
+
+    def sum_of_hashes(self, values: Sequence[Expression]) -> Expression:
+        """Let the engine hash the rows in any order ("HASH_AGG")."""
+        return sa.cast(sa.func.hash_agg(*values), sa.String)
+
+
+def _as_json(expression: Expression) -> Expression:
+    return sa.func.to_json(sa.func.to_variant(expression))
+
+
+class SnowflakeWarehouse(UntriedWarehouse):
+    """A schema in Snowflake: ``snowflake://user:password@account/database?warehouse=...``."""
+
+    service = "Snowflake"
+    extra = "snowflake"
+    sql = SnowflakeSql()
+    spelling = SnowflakeSpelling
+    capabilities = Capabilities(
+        # "Transactions": a DDL statement, CREATE TABLE AS among them, commits the open one.
+        transactions=False,
+        transactional_ddl=False,
+        # They would lie in the schema of the session, which is the user's business.
+        temporary_tables=False,
+        # "Identifier requirements": 255 characters.
+        longest_name=255,
+    )
+
+    def adapt(self, dialect: sa.Dialect) -> None:
+        """Quote every name, so that each means just its letters ("Identifier requirements")."""
+        super().adapt(dialect)
+        # On the object: the dialect's helpers for names keep a reference to it.
+        setattr(dialect.identifier_preparer, "_requires_quotes", lambda _name: True)  # noqa: B010
+
+    def columns_of(self, native: Any, query: str) -> list[tuple[str, str]]:  # noqa: ANN401
+        """Let the driver describe the query ("Using the Python connector", cursor.describe)."""
+        names = import_module("snowflake.connector.constants").FIELD_ID_TO_NAME
+        cursor = native.cursor()
+        try:
+            found = cursor.describe(query)
+        finally:
+            cursor.close()
+        return [(column.name, _type_name(names[column.type_code], column)) for column in found]
+
+    def pieces(self, native: Any, statement: str) -> Iterator[pa.Table]:  # noqa: ANN401
+        """Fetch Arrow ("Python connector API", fetch_arrow_batches)."""
+        cursor = native.cursor()
+        try:
+            cursor.execute(statement)
+            fetched = False
+            for piece in cursor.fetch_arrow_batches():
+                fetched = True
+                yield _widened(piece)
+            if not fetched:
+                yield _widened(cursor.fetch_arrow_all(force_return_table=True))
+        finally:
+            cursor.close()
+
+    def create_schema(self, connection: Connection) -> None:
+        """Make our schema, unless it is there."""
+        # The dialect's list of schemas folds names that are in capitals only.
+        if self.schema not in sa.inspect(connection).get_schema_names():
+            connection.execute(sa.schema.CreateSchema(self.schema, if_not_exists=True))
+
+    def layout(self, connection: Connection, names: Collection[str]) -> dict[str, dict[str, str]]:
+        """Return the columns of some of our tables; the view's own names are in capitals."""
+        words = ("TABLE_SCHEMA", "TABLE_NAME", "COLUMN_NAME", "DATA_TYPE")
+        listed = sa.table("COLUMNS", *map(sa.column, words), schema="INFORMATION_SCHEMA")
+        chosen = sa.select(*(listed.c[word] for word in words[1:])).where(
+            listed.c["TABLE_SCHEMA"] == self.schema, listed.c["TABLE_NAME"].in_(list(names))
+        )
+        found: dict[str, dict[str, str]] = {}
+        for table_name, column_name, type_name in connection.execute(chosen):
+            found.setdefault(table_name, {})[column_name] = type_name
+        return found
+
+    def now_expression(self) -> Expression:
+        """Return the service's clock ("SYSDATE": in UTC, without zone)."""
+        return sa.literal_column("SYSDATE()", sa.DateTime)
+
+    def after_now(self, seconds: float) -> Expression:
+        """Return the service's clock plus some seconds ("DATEADD")."""
+        later = f"DATEADD(millisecond, {round(seconds * 1000)}, SYSDATE())"
+        return sa.literal_column(later, sa.DateTime)
+
+    def missing_rights(self, error: DBAPIError) -> str | None:
+        """Name the statements that let this role in ("Access control privileges")."""
+        if getattr(error.orig, "errno", None) not in _NO_RIGHT:
+            return None
+        database = quoted((self.url.database or "…").partition("/")[0])
+        schema = f"{database}.{quoted(self.schema)}"
+        role = quoted(str(self.url.query.get("role", "…")))
+        return "\n".join(
+            [
+                f'  GRANT USAGE ON WAREHOUSE "…" TO ROLE {role};',
+                f"  GRANT USAGE ON DATABASE {database} TO ROLE {role};",
+                f"  CREATE SCHEMA IF NOT EXISTS {schema};",
+                f"  GRANT USAGE, CREATE TABLE, CREATE VIEW ON SCHEMA {schema} TO ROLE {role};",
+                "and for each schema that the query reads:",
+                f'  GRANT USAGE ON SCHEMA {database}."…" TO ROLE {role};',
+                f'  GRANT SELECT ON ALL TABLES IN SCHEMA {database}."…" TO ROLE {role};',
+            ],
+        )
+
+    def plain_reason(self, error: BaseException | None) -> str:
+        """Return the service's message when it speaks of the statement, else only its numbers."""
+        number, state = getattr(error, "errno", None), str(getattr(error, "sqlstate", None) or "")
+        text = str(getattr(error, "raw_msg", None) or error or type(error).__name__)
+        if state.startswith(_ABOUT_STATEMENTS):
+            return " ".join(text.split())
+        return (
+            f"error {number}, SQLSTATE {state or '?'} (the rest is hidden, as it may quote a row)"
+        )
+
+
+def _type_name(name: str, column: Any) -> str:  # noqa: ANN401 - the driver's ResultMetadata
+    return f"{name}({column.precision},{column.scale})" if name == "FIXED" else str(name)
+
+
+def _widened(table: pa.Table) -> pa.Table:
+    """Return a piece with wide integers: the driver takes the narrowest for each piece."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_integer(field.type):
+            wide = table.column(place).cast(pa.int64())
+            table = table.set_column(place, field.with_type(pa.int64()), wide)
+    return table

@@ -1,0 +1,228 @@
+"""What the engines share whose SQL was compared as text, and never executed by their service.
+
+Each of them was written from the engine's documentation; ``tests/golden`` has every statement as
+the engine's own SQLAlchemy dialect writes it. That is no proof that a service accepts it, so their
+errors say so. Text is compared as the column's collation does it: where one ignores case, a change
+of nothing else is no change.
+
+Their leases, runs and failed records need a control database (``Capabilities.transactions``),
+but for Redshift's.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from reverse_etl.errors import ReverseEtlError, WarehouseError
+from reverse_etl.warehouse.base import Warehouse
+from reverse_etl.warehouse.rows import arrow_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection, Engine, TableClause
+    from sqlalchemy.types import TypeEngine
+
+    from reverse_etl.warehouse.shape import Kind
+
+# Rows written by one INSERT. Services limit the length of a statement: 1 MB at BigQuery and Trino.
+ROWS_INSERTED = 200
+
+# Rows fetched at a time where the driver gives rows.
+ROWS_FETCHED = 10_000
+
+
+class Spelling(SQLCompiler):
+    """What an engine writes differently, mixed into the compiler of its SQLAlchemy dialect."""
+
+    def render_literal_value(self, value: Any, type_: TypeEngine[Any]) -> str:  # noqa: ANN401
+        """Write a time as a time: as a bare text it would give a column of text."""
+        if value is not None and isinstance(type_, sa.DateTime):
+            return self.time_literal(value.isoformat(" ", "microseconds"))
+        return super().render_literal_value(value, type_)
+
+    def time_literal(self, text: str) -> str:
+        """Return the literal of a time without zone."""
+        return f"TIMESTAMP '{text}'"
+
+    def ordered_window(self, over: Any, by: str, **kw: Any) -> str:  # noqa: ANN401 - a visitor's
+        """Give a window an order that says nothing, where an engine insists on one."""
+        text = str(super().visit_over(over, **kw))  # type: ignore[no-untyped-call]
+        return f"{text.removesuffix('()')}(ORDER BY {by})" if text.endswith("OVER ()") else text
+
+
+class UntriedWarehouse(Warehouse):
+    """An engine of which only the text was checked.
+
+    Attributes:
+        service: Its name.
+        extra: The extra of this package that brings its drivers.
+        spelling: What it writes differently.
+    """
+
+    service: ClassVar[str]
+    extra: ClassVar[str]
+    spelling: ClassVar[type[Spelling]] = Spelling
+
+    _reader: Any = None
+
+    def make_engine(self) -> Engine:
+        """Return the engine.
+
+        Raises:
+            WarehouseError: The drivers are not installed.
+        """
+        try:
+            engine = super().make_engine()
+        except (ImportError, NoSuchModuleError):
+            raise WarehouseError(
+                f"{self.service} needs drivers of its own: install them with  "
+                f"pip install 'reverse-etl[{self.extra}]'",
+            ) from None
+        self.adapt(engine.dialect)
+        return engine
+
+    def adapt(self, dialect: sa.Dialect) -> None:
+        """Teach a SQLAlchemy dialect the spelling."""
+        mixed = type("Compiler", (self.spelling, dialect.statement_compiler), {})
+        dialect.statement_compiler = mixed
+
+    def close(self) -> None:
+        """Close the connection for reading too."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        super().close()
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def describe(self, connection: Connection, query: str) -> list[tuple[str, str]]:
+        """Return the columns of a query, without evaluating it."""
+        native: Any = connection.connection.driver_connection
+        try:
+            return self.columns_of(native, query)
+        except self.driver_errors() as error:
+            raise DBAPIError(query, None, error, hide_parameters=True) from None
+
+    @abstractmethod
+    def columns_of(self, native: Any, query: str) -> list[tuple[str, str]]:  # noqa: ANN401
+        """Ask a connection of the driver for the columns of a query, names with types."""
+
+    def read_arrow(self, statement: str) -> pa.Table:
+        """Read on a connection of its own."""
+        try:
+            with self.stream_arrow(statement) as reader:
+                return reader.read_all()
+        except self.driver_errors() as error:
+            raise WarehouseError(f"the warehouse failed: {self.plain_reason(error)}") from None
+
+    @contextmanager
+    def stream_arrow(self, statement: str) -> Iterator[pa.RecordBatchReader]:
+        """Read on a connection of its own, a piece at a time."""
+        if self._reader is None:
+            self._reader = self.engine.raw_connection()
+        pieces = self.pieces(self._reader.driver_connection, statement)
+        first = next(pieces)
+        batches = chain.from_iterable(piece.to_batches() for piece in chain([first], pieces))
+        yield pa.RecordBatchReader.from_batches(first.schema, batches)
+        # The next page is to see what was committed since.
+        self._reader.rollback()
+
+    def pieces(self, native: Any, statement: str) -> Iterator[pa.Table]:  # noqa: ANN401
+        """Execute a statement on a connection of the driver; yield one or more tables."""
+        cursor = native.cursor()
+        try:
+            cursor.execute(statement)
+            names = [column[0] for column in cursor.description]
+            kinds = [self.kind_of(column[1]) for column in cursor.description]
+            rows = cursor.fetchmany(ROWS_FETCHED)
+            yield arrow_of(rows, names, kinds)
+            while rows := cursor.fetchmany(ROWS_FETCHED):
+                yield arrow_of(rows, names, kinds)
+        finally:
+            cursor.close()
+
+    def kind_of(self, type_code: Any) -> Kind:  # noqa: ANN401 - as the driver has it
+        """Return the kind of a column of a result."""
+        return self.sql.kind(str(type_code))
+
+    def driver_errors(self) -> tuple[type[Exception], ...]:
+        """Return what the driver raises."""
+        return (self.engine.dialect.loaded_dbapi.Error,)
+
+    # --- writing ---------------------------------------------------------------------------
+
+    def upload(
+        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
+    ) -> None:
+        """Append the columns, some rows with each statement."""
+        rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+        try:
+            while part := list(islice(rows, ROWS_INSERTED)):
+                # With literals: some services take no more than 256 parameters.
+                statement = sa.insert(table).values(part)
+                connection.exec_driver_sql(_with_literals(statement, connection.dialect))
+        except DBAPIError as error:
+            # The caller tells what happened, without the values.
+            raise error.orig or error from None
+
+    # --- errors ----------------------------------------------------------------------------
+
+    def explained(self, error: SQLAlchemyError, source: str | None = None) -> ReverseEtlError:
+        """Add that the fault may be this program's."""
+        found = super().explained(error, source)
+        if type(found) is not WarehouseError:
+            return found
+        return WarehouseError(
+            f"{found}. The SQL for {self.service} was never executed by the service itself, only "
+            "compared with its documentation: this may be a fault of this program, please tell",
+        )
+
+
+def _with_literals(statement: sa.Insert, dialect: sa.Dialect) -> str:
+    return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+def run_text(native: Any, statement: str) -> list[Any]:  # noqa: ANN401 - the driver's connection
+    """Execute a statement on a connection of a driver; return its rows."""
+    cursor = native.cursor()
+    try:
+        cursor.execute(statement)
+        rows: list[Any] = cursor.fetchall()
+    finally:
+        cursor.close()
+    return rows
+
+
+# Escapes of the patterns of identifiers, and the POSIX classes that are the same characters.
+_CLASSES = ((r"\s", "[:space:]"), (r"\x01-\x1f\x7f", "[:cntrl:]"))
+
+
+def posix(pattern: str) -> str:
+    r"""Return a regular expression without ``\s`` and ``\x01``, for engines that know POSIX's.
+
+    Raises:
+        ValueError: It has another escape.
+    """
+    for escape, named in _CLASSES:
+        pattern = pattern.replace(escape, named)
+    if "\\" in pattern:
+        message = f"no POSIX form of the pattern {pattern}"
+        raise ValueError(message)
+    return pattern
+
+
+def java(pattern: str) -> str:
+    r"""Return a regular expression for Java's engine, where ``$`` is also before a last newline.
+
+    Source: java.util.regex.Pattern, "Boundary matchers".
+    """
+    return f"{pattern[:-1]}\\z" if pattern.endswith("$") else pattern

@@ -1,0 +1,8 @@
+-- databricks: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+UPDATE reverse_etl.sync_state
+SET lease_owner='host:1:ab',
+  lease_token=(reverse_etl.sync_state.lease_token + 1),
+  lease_expires_at=convert_timezone('UTC', CAST(current_timestamp() AS TIMESTAMP_NTZ)) + INTERVAL '30.0' SECOND
+WHERE reverse_etl.sync_state.sync_name = 'vip';

@@ -1,0 +1,9 @@
+-- databricks: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+SELECT reverse_etl.changes_vip_5.`_identity`
+FROM reverse_etl.changes_vip_5
+WHERE reverse_etl.changes_vip_5.`_operation` = 'delete'
+    AND NOT reverse_etl.changes_vip_5.`_carried`
+ORDER BY reverse_etl.changes_vip_5.`_identity`
+LIMIT 5;

@@ -1,0 +1,12 @@
+-- redshift: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+SELECT reverse_etl.snapshot_vip_4."_identity",
+  reverse_etl.snapshot_vip_4."_alias",
+  reverse_etl.snapshot_vip_4."_primary_key",
+  left_open_vip."_identity" IS NOT NULL AS _open,
+  lines_vip."_handle" IS NOT NULL AS _found,
+  CAST(NULL AS VARCHAR(65535)) AS _half
+FROM reverse_etl.snapshot_vip_4
+LEFT OUTER JOIN left_open_vip ON left_open_vip."_identity" = reverse_etl.snapshot_vip_4."_identity"
+LEFT OUTER JOIN lines_vip ON lines_vip."_handle" = reverse_etl.snapshot_vip_4."_identity";

@@ -1,0 +1,13 @@
+-- redshift: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+DELETE
+FROM reverse_etl.failed_records
+WHERE reverse_etl.failed_records.sync_name = 'vip'
+    AND (EXISTS (
+  SELECT *
+  FROM reverse_etl.failed_records,
+    settled_vip
+  WHERE reverse_etl.failed_records."identity" = settled_vip."identity"
+      AND reverse_etl.failed_records.unidentified = settled_vip."unidentified"
+));

@@ -1,0 +1,84 @@
+-- redshift: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+INSERT INTO reverse_etl.refused_vip_5 ("_identity", "_primary_key", "_alias", "_kind", "_error_code", "_error_reason", "_rows", "_differs", "_new")
+SELECT unidentified._identity,
+  unidentified._primary_key,
+  unidentified._alias,
+  unidentified._kind,
+  unidentified._error_code,
+  unidentified._error_reason,
+  unidentified._rows,
+  unidentified._differs,
+  CAST(seen._identity IS NULL AS BOOLEAN) AS _new
+FROM (
+  SELECT each_row._identity AS _identity,
+    min(each_row."_primary_key") AS _primary_key,
+    CAST(NULL AS VARCHAR(65535)) AS _alias,
+    'invalid' AS _kind,
+    min(each_row._error_code) AS _error_code,
+    min(each_row._error_reason) AS _error_reason,
+    CAST(count(*) AS BIGINT) AS _rows,
+    false AS _differs
+  FROM (
+    SELECT 'row:' || coalesce(contested_vip."_primary_key", 'null') AS _identity,
+      contested_vip."_primary_key" AS "_primary_key",
+      CASE
+        WHEN (CAST(contested_vip."user id" AS VARCHAR(65535)) IS NOT NULL AND btrim(CAST(contested_vip."user id" AS VARCHAR(65535)), U&'\0009\000a\000b\000c\000d\0020\0085\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff') != '' OR CAST(contested_vip."email" AS VARCHAR(65535)) IS NOT NULL AND btrim(CAST(contested_vip."email" AS VARCHAR(65535)), U&'\0009\000a\000b\000c\000d\0020\0085\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff') != '') THEN 'invalid_identifier'
+        ELSE 'missing_identifier' END AS _error_code,
+      CASE
+        WHEN (CAST(contested_vip."user id" AS VARCHAR(65535)) IS NOT NULL AND btrim(CAST(contested_vip."user id" AS VARCHAR(65535)), U&'\0009\000a\000b\000c\000d\0020\0085\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff') != '') THEN 'column user id holds no usable userId: expected 1 to 52 printable ASCII characters without white space at the edges'
+        WHEN (CAST(contested_vip."email" AS VARCHAR(65535)) IS NOT NULL AND btrim(CAST(contested_vip."email" AS VARCHAR(65535)), U&'\0009\000a\000b\000c\000d\0020\0085\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff') != '') THEN 'column email holds no usable email: expected an e-mail address'
+        ELSE 'no identifier: needs userId (1 to 52 printable ASCII characters without white space at the edges) or email (an e-mail address)' END AS _error_reason
+    FROM contested_vip
+    WHERE contested_vip."_identity" IS NULL
+  ) AS each_row
+  GROUP BY each_row._identity
+) AS unidentified
+LEFT OUTER JOIN (
+  SELECT DISTINCT reverse_etl.refused_vip_4."_identity" AS _identity,
+    reverse_etl.refused_vip_4."_kind" AS "_kind",
+    reverse_etl.refused_vip_4."_error_code" AS "_error_code",
+    reverse_etl.refused_vip_4."_error_reason" AS "_error_reason"
+  FROM reverse_etl.refused_vip_4
+) AS seen ON seen._identity = unidentified._identity
+    AND coalesce(seen."_kind" = unidentified._kind, (seen."_kind" IS NULL) = (unidentified._kind IS NULL))
+    AND coalesce(seen."_error_code" = unidentified._error_code, (seen."_error_code" IS NULL) = (unidentified._error_code IS NULL))
+    AND coalesce(seen."_error_reason" = unidentified._error_reason, (seen."_error_reason" IS NULL) = (unidentified._error_reason IS NULL));
+
+INSERT INTO reverse_etl.refused_vip_5 ("_identity", "_primary_key", "_alias", "_kind", "_error_code", "_error_reason", "_rows", "_differs", "_new")
+SELECT duplicates._identity,
+  duplicates."_primary_key",
+  duplicates."_alias",
+  duplicates._kind,
+  duplicates._error_code,
+  duplicates._error_reason,
+  duplicates._rows,
+  duplicates._differs,
+  CAST(seen."_identity" IS NULL AS BOOLEAN) AS _new
+FROM (
+  SELECT resolved_vip."_person" AS _identity,
+    resolved_vip."_primary_key" AS "_primary_key",
+    resolved_vip."_alias" AS "_alias",
+    'duplicate' AS _kind,
+    'duplicate_identity' AS _error_code,
+    'another row with the same identity goes first: primary key ' || coalesce(winner."_primary_key", 'NULL') AS _error_reason,
+    CAST(1 AS BIGINT) AS _rows,
+    coalesce(resolved_vip."plan" <> winner."plan", (resolved_vip."plan" IS NULL) <> (winner."plan" IS NULL))
+      OR coalesce(resolved_vip."score" <> winner."score", (resolved_vip."score" IS NULL) <> (winner."score" IS NULL)) AS _differs
+  FROM resolved_vip
+  JOIN resolved_vip AS winner ON winner."_person" = resolved_vip."_person"
+      AND winner."_place" = 1
+  WHERE resolved_vip."_person" IS NOT NULL
+      AND resolved_vip."_place" > 1
+) AS duplicates
+LEFT OUTER JOIN (
+  SELECT DISTINCT reverse_etl.refused_vip_4."_identity" AS "_identity",
+    reverse_etl.refused_vip_4."_kind" AS "_kind",
+    reverse_etl.refused_vip_4."_primary_key" AS "_primary_key",
+    reverse_etl.refused_vip_4."_differs" AS "_differs"
+  FROM reverse_etl.refused_vip_4
+) AS seen ON seen."_identity" = duplicates._identity
+    AND coalesce(seen."_kind" = duplicates._kind, (seen."_kind" IS NULL) = (duplicates._kind IS NULL))
+    AND coalesce(seen."_primary_key" = duplicates."_primary_key", (seen."_primary_key" IS NULL) = (duplicates."_primary_key" IS NULL))
+    AND coalesce(seen."_differs" = duplicates._differs, (seen."_differs" IS NULL) = (duplicates._differs IS NULL));

@@ -1,0 +1,6 @@
+-- snowflake: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+DELETE
+FROM "reverse_etl"."failed_records"
+WHERE "reverse_etl"."failed_records"."sync_name" = 'vip';

@@ -1,0 +1,8 @@
+-- snowflake: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+UPDATE "reverse_etl"."sync_state"
+SET "lease_owner"='host:1:ab',
+  "lease_token"=("reverse_etl"."sync_state"."lease_token" + 1),
+  "lease_expires_at"=DATEADD(millisecond, 30000, SYSDATE())
+WHERE "reverse_etl"."sync_state"."sync_name" = 'vip';

@@ -1,0 +1,7 @@
+-- snowflake: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+DELETE
+FROM "reverse_etl"."sync_log"
+WHERE "reverse_etl"."sync_log"."sync_name" = 'vip'
+    AND "reverse_etl"."sync_log"."sync_run_id" = 5;

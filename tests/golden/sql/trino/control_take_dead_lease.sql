@@ -1,0 +1,8 @@
+-- trino: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+UPDATE reverse_etl.sync_state
+SET lease_owner='host:1:ab',
+  lease_token=(reverse_etl.sync_state.lease_token + 1),
+  lease_expires_at=date_add('millisecond', 30000, CAST(current_timestamp AT TIME ZONE 'UTC' AS TIMESTAMP(6)))
+WHERE reverse_etl.sync_state.sync_name = 'vip';

@@ -1,0 +1,21 @@
+-- trino: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+SELECT coalesce('userId:' || CASE WHEN (length(CAST(source."user id" AS VARCHAR)) <= 52 AND regexp_like(CAST(source."user id" AS VARCHAR), '^[!-~]([ -~]*[!-~])?\z')) THEN CAST(source."user id" AS VARCHAR) ELSE CAST(NULL AS VARCHAR) END, 'email:' || CASE WHEN (length(CAST(source."email" AS VARCHAR)) <= 254 AND regexp_like(CAST(source."email" AS VARCHAR), '^[!-?A-~]+@[!-?A-~]+[.][!-?A-~]+\z')) THEN lower(CAST(source."email" AS VARCHAR)) ELSE CASE WHEN (length(translate(TRIM(BOTH U&'\0009\000a\000b\000c\000d\0020\0085\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff' FROM CAST(source."email" AS VARCHAR)), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')) <= 254 AND regexp_like(translate(TRIM(BOTH U&'\0009\000a\000b\000c\000d\0020\0085\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff' FROM CAST(source."email" AS VARCHAR)), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz'), '^[^@\s\x01-\x1f\x7f]+@[^@\s\x01-\x1f\x7f]+[.][^@\s\x01-\x1f\x7f]+\z')) THEN translate(TRIM(BOTH U&'\0009\000a\000b\000c\000d\0020\0085\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff' FROM CAST(source."email" AS VARCHAR)), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') ELSE CAST(NULL AS VARCHAR) END END) AS _identity,
+  CASE
+    WHEN (length(CAST(source."email" AS VARCHAR)) <= 254 AND regexp_like(CAST(source."email" AS VARCHAR), '^[!-?A-~]+@[!-?A-~]+[.][!-?A-~]+\z')) THEN lower(CAST(source."email" AS VARCHAR))
+    ELSE CASE
+    WHEN (length(translate(TRIM(BOTH U&'\0009\000a\000b\000c\000d\0020\0085\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff' FROM CAST(source."email" AS VARCHAR)), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')) <= 254 AND regexp_like(translate(TRIM(BOTH U&'\0009\000a\000b\000c\000d\0020\0085\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff' FROM CAST(source."email" AS VARCHAR)), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz'), '^[^@\s\x01-\x1f\x7f]+@[^@\s\x01-\x1f\x7f]+[.][^@\s\x01-\x1f\x7f]+\z')) THEN translate(TRIM(BOTH U&'\0009\000a\000b\000c\000d\0020\0085\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff' FROM CAST(source."email" AS VARCHAR)), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
+    ELSE CAST(NULL AS VARCHAR) END END AS _alias,
+  '[' || coalesce(json_format(CAST(source."user id" AS JSON)), 'null') || ',' || coalesce(json_format(CAST(source."customer_id" AS JSON)), 'null') || ']' AS _primary_key,
+  source."user id" AS "user id",
+  source."customer_id" AS "customer_id",
+  source."email" AS "email",
+  source."plan" AS "plan",
+  source."score" AS "score"
+FROM ( select customer_id,
+    email,
+    plan,
+    score from customers where plan like '%:vip'
+) AS source
+LIMIT 1;
