@@ -6,6 +6,7 @@
 #   make example-audience   a list in Iterable equal to a query, against the local sandbox
 #   make example-profiles   experiments and churn risk in profile fields, the same way
 #   make test               style, types, import directions and every test
+#   make test-warehouses    the other warehouses: installs their drivers; says what ran and what not
 #   make soak               the long version of the fault tests (hours; see docs/reliability.md)
 #   make mutate             mutation testing of planning and settling (about an hour)
 #   make audit-dependencies known holes in the pinned requirements; asks a service on the network
@@ -66,6 +67,26 @@ lint: $(DEV_STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit -q -c pyproject.toml -r reverse_etl connectors sample_warehouse examples
+
+# Drivers of warehouses that few people need, in an environment of their own (some 400 MB).
+# MariaDB's server comes from the system (Debian: mariadb-server-core); dbt and the emulator of
+# Snowflake want other versions of our own requirements, so they get environments, too.
+WAREHOUSES := .venv-warehouses
+DBT := .venv-dbt
+EMULATOR := .venv-emulator
+
+.PHONY: test-warehouses
+test-warehouses: $(DEV_STAMP)
+	$(PYTHON) -m venv $(WAREHOUSES)
+	$(WAREHOUSES)/bin/pip -q install -e '.[dev,mariadb,snowflake,bigquery,redshift,databricks,trino]'
+	$(PYTHON) -m venv $(DBT)
+	$(DBT)/bin/pip -q install 'dbt-core>=1.10,<1.12' 'dbt-duckdb>=1.11,<1.12' 'duckdb==2.0.0'
+	$(PYTHON) -m venv $(EMULATOR)
+	$(EMULATOR)/bin/pip -q install -e '.[dev]' 'fakesnow[server]==0.12.1' 'snowflake-connector-python<5'
+	$(EMULATOR)/bin/pip -q install --no-deps 'snowflake-sqlalchemy==2.1.0'
+	$(EMULATOR)/bin/python -m pytest -rs tests/warehouses/test_snowflake_emulated.py
+	REVERSE_ETL_DBT=$(DBT)/bin/dbt $(WAREHOUSES)/bin/python -m pytest -rs tests/warehouses \
+		tests/golden tests/unit/test_untried_warehouses.py
 
 # Each part prints its progress and its figures, ends non-zero when a promise was broken, and then
 # names the command that shows it again. Smaller: make soak SOAK_SEEDS=1-500 SOAK_KILLS=50
@@ -145,7 +166,7 @@ requirements: $(UV)
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) .venv-lowest .venv-audit mutants build dist .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) .venv-lowest .venv-audit $(WAREHOUSES) $(DBT) $(EMULATOR) mutants build dist .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

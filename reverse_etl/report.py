@@ -15,6 +15,7 @@ FORMAT_VERSION = "1.0"
 EXIT_CODES = {
     "planned": 0,
     "succeeded": 0,
+    "skipped": 0,
     "failed": 1,
     "completed_with_failures": 3,
     "held": 4,
@@ -94,8 +95,9 @@ class RunReport:
 
     Attributes:
         sync: Name of the sync.
-        run_id: Its number, or None when no run was started (busy).
-        status: As in ``sync_runs``; also ``busy``, and ``planned`` for a preview.
+        run_id: Its number, or None when no run was started (busy, skipped).
+        status: As in ``sync_runs``; also ``busy``, ``skipped`` when dbt did not build what the sync
+            reads, and ``planned`` for a preview.
         planned: Changes planned, by operation.
         succeeded: Changes confirmed.
         failed: Changes tried and not confirmed.
@@ -104,7 +106,7 @@ class RunReport:
         duplicates: Rows that lost their identity to another row.
         failed_records_open: Failed records of the sync after the run.
         requests: Requests sent.
-        error_code: Stable name of what stopped the run, else None.
+        error_code: Stable name of what stopped the run, or kept it from starting, else None.
         error: One line for a person, else None.
         warnings: Remarks that stopped nothing.
         audit: What was found wrong before the plan was made, when the run was a repair.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl.cli.dbt_outcome import DbtOption, skipped_by_dbt
 from reverse_etl.cli.plan_file import read_plan_file
 from reverse_etl.cli.progress import Told, progress_bars
 from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
@@ -57,6 +58,7 @@ def run_sync(  # noqa: PLR0913 - the options of the command
         bool, typer.Option("--allow-deletes", help="Let the brake pass once.")
     ] = False,
     plan: PlanOption = None,
+    if_dbt_succeeded: DbtOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -69,10 +71,13 @@ def run_sync(  # noqa: PLR0913 - the options of the command
     names = chosen_syncs(loaded, syncs, every=every)
     options = _options(names, plan, full=full, allow_deletes=allow_deletes)
     refuse_unusable(loaded, names)
+    reports = skipped_by_dbt(session, loaded, names, if_dbt_succeeded)
+    for report in reports.values():
+        tell(session, report)
+    wanted = [name for name in names if name not in reports]
     with Stop(loaded.engine.shutdown_seconds) as stop, progress_bars() as bars:
         runs = Runs(session, loaded, options, stop, bars)
-        reports = {}
-        for report in runs.run(names):
+        for report in runs.run(wanted):
             reports[report.sync] = report
             tell(session, report)
     return finish(session, [reports[name] for name in names], stop)
@@ -129,7 +134,7 @@ class Runs:
         from reverse_etl.clock import SystemClock  # noqa: PLC0415 - as above
         from reverse_etl.warehouse import warehouse_of  # noqa: PLC0415 - loads SQLAlchemy
 
-        if len(names) == 1:
+        if len(names) <= 1:
             return
         for warehouse_name in {self._config.sync(name).source.warehouse for name in names}:
             try:

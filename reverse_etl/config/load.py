@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError
 
-from reverse_etl.config.dbt import Manifests
+from reverse_etl.config.dbt.manifest import Manifest, Manifests
 from reverse_etl.config.document import Document, KeyPath, UnreadableError, decode, parse
 from reverse_etl.config.explain import Problems, show_value, show_variables
 from reverse_etl.config.registry import Registry, UnusableConnectorError
@@ -349,13 +349,43 @@ class _Load:
         source = sync.source
         if source.dbt_model is None:
             return sync
-        manifest = self._folder / source.dbt_manifest
+        file = self._folder / source.dbt_manifest
+        place = (*path, "source", "dbt_model")
         try:
-            relation = self._manifests.relation(manifest, source.dbt_model)
+            manifest = self._manifests.at(file)
         except ValueError as error:
-            self._problems.add((*path, "source", "dbt_model"), str(error))
+            self._problems.add(self._place_of_manifest(path), str(error))
             return sync
-        return sync.model_copy(update={"source": source.resolved(relation, manifest)})
+        try:
+            node = manifest.find(source.dbt_model)
+        except ValueError as error:
+            self._problems.add(place, str(error))
+            return sync
+        if node is None:
+            known = manifest.like(source.dbt_model)
+            self._add_unknown(place, source.dbt_model, known, f"dbt model in {file}")
+            return sync
+        self._warn_of_adapter(path, source.warehouse, manifest)
+        return sync.model_copy(update={"source": source.resolved(node, file)})
+
+    def _place_of_manifest(self, path: KeyPath) -> KeyPath:
+        """Return which key of a sync says where the manifest is."""
+        place = (*path, "source", "dbt_manifest")
+        return place if place in self._document.positions else (*path, "source", "dbt_model")
+
+    def _warn_of_adapter(self, path: KeyPath, warehouse: str, manifest: Manifest) -> None:
+        """Warn when dbt built the model in another engine than the one it is read from.
+
+        No error: a DuckDB that dbt runs in may well write into a PostgreSQL.
+        """
+        url = self._document.at(("warehouses", warehouse, "url"))
+        scheme = _URL_SCHEME.match(url.strip()) if isinstance(url, str) else None
+        if scheme is not None and not manifest.is_for(scheme[1]):
+            message = (
+                f"{manifest.path} was written for {manifest.adapter}, and warehouse {warehouse} is "
+                f"{scheme[1]}; name the warehouse that dbt builds in"
+            )
+            self._warnings.append(self._problems.line(self._place_of_manifest(path), message))
 
     # --- secrets ----------------------------------------------------------------------------
 
@@ -476,11 +506,15 @@ class _Load:
         """Whether ``name`` is one of the known ones; note the closest one when it is not."""
         if name in known:
             return True
+        self._add_unknown(path, name, known, kind)
+        return False
+
+    def _add_unknown(self, path: KeyPath, name: str, known: Iterable[str], kind: str) -> None:
+        """Note that there is no such thing, and the closest one."""
         shown = show_value(self._document, path)
         # A value from the environment is not shown, so neither is what it resembles.
         hint = did_you_mean(name if shown.startswith(",") else "", known)
         self._problems.add(path, f"there is no such {kind}{shown}; {hint}")
-        return False
 
 
 def absolute_url(url: str, folder: Path) -> str:

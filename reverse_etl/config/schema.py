@@ -46,6 +46,7 @@ from reverse_etl.errors import ConfigError
 DEFAULT_REQUEST_TIMEOUT_SECONDS = 30.0
 SYNC_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _ENDS_LIKE_A_RUN = re.compile(r"_[0-9]+\Z", re.ASCII)
+_LISTED = 30  # words that a message names; a dbt project has more models than anyone reads
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 T = TypeVar("T")
@@ -59,12 +60,13 @@ def closest(word: str, words: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """Return the next step after an unknown word: the closest one, else all of them."""
+    """Return the next step after an unknown word: the closest one, else what there is."""
     known = list(words)
     suggestion = closest(word, known)
     if suggestion is not None:
         return f"did you mean {suggestion}?"
-    return f"use one of: {', '.join(known)}" if known else "none is configured"
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    return f"use one of: {', '.join(known[:_LISTED])}{more}" if known else "none is configured"
 
 
 def check_sync_name(name: str) -> str:
@@ -214,6 +216,23 @@ _COLUMNS_SCHEMA = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class DbtNode:
+    """What a manifest says of the model, seed or snapshot that ``dbt_model`` names.
+
+    Attributes:
+        unique_id: How dbt names it in all its files, such as ``model.shop.vip``.
+        relation: The SQL name of its table, quoted by dbt.
+        tests: Unique ids of the tests that speak of it.
+        invocation_id: Which call of dbt wrote the manifest; empty when it does not say.
+    """
+
+    unique_id: str
+    relation: str
+    tests: frozenset[str] = frozenset()
+    invocation_id: str = ""
+
+
 class SourceConfig(_Model):
     """A warehouse, what to read from it, and the columns that name a row."""
 
@@ -228,7 +247,15 @@ class SourceConfig(_Model):
         BeforeValidator(_as_list),
         WithJsonSchema(_COLUMNS_SCHEMA),
     ]
-    _relation: str | None = PrivateAttr(default=None)
+    _dbt_node: DbtNode | None = PrivateAttr(default=None)
+
+    @field_validator("table")
+    @classmethod
+    def _whole(cls, table: str | None) -> str | None:
+        """Refuse a name with a dot too many."""
+        if table is not None and not all(table.split(".")):
+            raise ValueError("has an empty part between its dots; write schema.table")
+        return table
 
     @field_validator("primary_key")
     @classmethod
@@ -246,14 +273,19 @@ class SourceConfig(_Model):
         return self
 
     @property
+    def dbt_node(self) -> DbtNode | None:
+        """What ``dbt_model`` stands for; None without it."""
+        return self._dbt_node
+
+    @property
     def relation(self) -> str | None:
         """The SQL name of the dbt model's table, already quoted; None without ``dbt_model``."""
-        return self._relation
+        return self._dbt_node.relation if self._dbt_node else None
 
-    def resolved(self, relation: str, manifest: Path) -> SourceConfig:
-        """Return a copy that knows the relation found for ``dbt_model``, and in which file."""
+    def resolved(self, node: DbtNode, manifest: Path) -> SourceConfig:
+        """Return a copy that knows what was found for ``dbt_model``, and in which file."""
         copy = self.model_copy(update={"dbt_manifest": manifest})
-        copy._relation = relation  # noqa: SLF001 - its own class; no key of the file may set it
+        copy._dbt_node = node  # noqa: SLF001 - its own class; no key of the file may set it
         return copy
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pyarrow import parquet
 
+from reverse_etl.errors import WarehouseError
 from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.rows import arrow_of
 from reverse_etl.warehouse.shape import TIMES, Kind, SourceColumn
@@ -27,7 +28,7 @@ from reverse_etl.warehouse.untried import Spelling, UntriedWarehouse
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, TableClause
+    from sqlalchemy import Connection, Engine, TableClause
     from sqlalchemy.exc import DBAPIError
 
 _FORBIDDEN = 403
@@ -128,6 +129,25 @@ class BigQueryWarehouse(UntriedWarehouse):
         longest_name=1_024,
     )
 
+    def make_engine(self) -> Engine:
+        """Return the engine.
+
+        Raises:
+            WarehouseError: The drivers are not installed, or there are no credentials.
+        """
+        try:
+            refused = import_module("google.auth.exceptions").GoogleAuthError
+        except ImportError:
+            return super().make_engine()  # which says what is missing
+        try:
+            return super().make_engine()
+        except refused:
+            raise WarehouseError(
+                "there are no credentials for BigQuery: set GOOGLE_APPLICATION_CREDENTIALS, or add "
+                '?credentials_path=FILE to the URL (Google Cloud, "Application Default '
+                'Credentials")',
+            ) from None
+
     def columns_of(self, native: Any, query: str) -> list[tuple[str, str]]:  # noqa: ANN401
         """Let the service plan the query, which costs nothing ("Dry run queries")."""
         bigquery = import_module("google.cloud.bigquery")
@@ -163,7 +183,11 @@ class BigQueryWarehouse(UntriedWarehouse):
         client = _client(connection.connection.driver_connection)
         appended = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND")
         place = f"{self.url.host or client.project}.{table.schema}.{table.name}"
-        client.load_table_from_file(file, place, job_config=appended).result()
+        try:
+            client.load_table_from_file(file, place, job_config=appended).result()
+        except self.driver_errors() as error:
+            # As the driver would have raised it.
+            raise connection.dialect.loaded_dbapi.DatabaseError(error) from None
 
     def layout(self, connection: Connection, names: Collection[str]) -> dict[str, dict[str, str]]:
         """Return the columns of some of our tables: each data set has a view of its own."""

@@ -41,6 +41,9 @@ _NO_RIGHT = re.compile(r"PERMISSION_DENIED|INSUFFICIENT_PERMISSIONS|SQLSTATE: 42
 _UTC_NOW = "convert_timezone('UTC', CAST(current_timestamp() AS TIMESTAMP_NTZ))"
 
 
+_NAMED_COLUMNS = "USING DELTA TBLPROPERTIES('delta.columnMapping.mode' = 'name')"
+
+
 class DatabricksSpelling(Spelling):
     """Databricks' words for what the statements use."""
 
@@ -58,12 +61,17 @@ class DatabricksSpelling(Spelling):
 
 
 class DatabricksTables(DDLCompiler):
-    """What a table made from a SELECT has, mixed into the compiler of the dialect."""
+    """What a new table has, mixed into the compiler of the dialect."""
+
+    def post_create_table(self, table: Any) -> str:  # noqa: ANN401 - SQLAlchemy's Table
+        """Allow any name for a column ("Delta Lake column mapping")."""
+        del table
+        return f" {_NAMED_COLUMNS}"
 
     def create_table_select_suffixes(self, element: Any, type_: str, **kw: Any) -> str:  # noqa: ANN401
-        """Allow any name for a column ("Delta Lake column mapping")."""
+        """Allow the same where a table is made from a SELECT."""
         if type_ == "create_table_as":
-            return "USING DELTA TBLPROPERTIES('delta.columnMapping.mode' = 'name')"
+            return _NAMED_COLUMNS
         return super().create_table_select_suffixes(element, type_, **kw)
 
 
@@ -135,6 +143,7 @@ class DatabricksWarehouse(UntriedWarehouse):
     extra = "databricks"
     sql = DatabricksSql()
     spelling = DatabricksSpelling
+    inserts_literals = True  # "Parameter markers": no more than 256
     capabilities = Capabilities(
         # "ACID guarantees": of one table at a time.
         transactions=False,

@@ -17,6 +17,7 @@ server's, because queries are written for it.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import socket
 from contextlib import contextmanager, suppress
@@ -31,7 +32,12 @@ from sqlalchemy.pool import NullPool
 from reverse_etl.errors import ReverseEtlError, WarehouseError
 from reverse_etl.warehouse.base import LONGEST_LABEL, Transaction, Warehouse
 from reverse_etl.warehouse.capabilities import Capabilities
-from reverse_etl.warehouse.mariadb_dialect import COLLATION, INDEXED_CHARACTERS, FilledTable
+from reverse_etl.warehouse.mariadb_dialect import (
+    COLLATION,
+    INDEXED_CHARACTERS,
+    LONGEST_IDENTITY,
+    FilledTable,
+)
 from reverse_etl.warehouse.migrations import read_version
 from reverse_etl.warehouse.shape import TIMES, Kind, SourceColumn
 from reverse_etl.warehouse.sql import WHITE_SPACE, Comparison, Expression, Sql
@@ -48,7 +54,7 @@ from reverse_etl.warehouse.tables import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Engine, Executable, FromClause, TableClause
+    from sqlalchemy import ColumnClause, Connection, Engine, Executable, FromClause, TableClause
     from sqlalchemy.sql.selectable import SelectBase
 
 registry.register("mariadb.reverse_etl", "reverse_etl.warehouse.mariadb_dialect", "MariaDBDialect")
@@ -112,6 +118,7 @@ _OUR_TEXT = {
     for column in columns
     if isinstance(column, str)
 }
+_IDENTITY = sa.String(LONGEST_IDENTITY)
 # By these tables are joined.
 _JOINED_BY = ("_identity", "_alias", "_handle", "_other", "identity")
 
@@ -179,7 +186,7 @@ class MariaDBSql(Sql):
     ) -> Expression:
         """Return what of a stored value is sent."""
         if whole_seconds and column.kind in TIMES:
-            fraction = sa.literal_column("MICROSECOND")
+            fraction: Expression = sa.literal_column("MICROSECOND")
             return sa.func.timestampadd(fraction, -sa.func.microsecond(expression), expression)
         if _is_bits(column):
             return self._plain(expression, column)
@@ -289,6 +296,8 @@ class MariaDBWarehouse(Warehouse):
                 "install it with  pip install 'reverse-etl[mariadb]'",
             ) from None
         sa.event.listen(engine, "connect", _prepare_session)
+        if self.is_only_read:
+            sa.event.listen(engine, "connect", _only_read)
         return engine
 
     def describe(self, connection: Connection, query: str) -> list[tuple[str, str]]:
@@ -333,12 +342,10 @@ class MariaDBWarehouse(Warehouse):
 
         They come as text, which Arrow reads a column at a time.
         """
-        from pymysql.cursors import SSCursor  # noqa: PLC0415 - an optional driver
-
         with self.engine.connect() as connection:
             native: Any = connection.connection.driver_connection
             native.decoders = {}
-            with native.cursor(SSCursor) as cursor:
+            with native.cursor(_unbuffered(connection)) as cursor:
                 cursor.execute(statement)
                 schema = pa.schema([(c.name, arrow_type(c)) for c in cursor._result.fields])
                 yield pa.RecordBatchReader.from_batches(schema, _batches(cursor, schema))
@@ -382,8 +389,8 @@ class MariaDBWarehouse(Warehouse):
         columns = list(table.c)
         # Where there is no person, there is no column of the user's either.
         ours = _OUR_TEXT if "_identity" in table.c else set(table.c.keys())
-        declared = [
-            column
+        declared: list[ColumnClause[Any]] = [
+            sa.column(column.name, _IDENTITY) if column.name in IDENTITY_COLUMNS[:2] else column
             for column in columns
             if not isinstance(column.type, sa.String) or column.name in ours
         ]
@@ -440,23 +447,29 @@ class MariaDBWarehouse(Warehouse):
     def source_query(self, query: str | None, table: str | None, relation: str | None) -> str:
         """Return the one SELECT of a source; a table's name is quoted as it is here."""
         if table is not None:
-            table, relation = None, quoted(*table.split("."))
-        return super().source_query(query, table, relation)
+            return super().source_query(query, None, quoted(*table.split(".")))
+        return super().source_query(query, None, relation)
 
     # --- our schema ------------------------------------------------------------------------
 
     def _again_when_beaten(self, create: Callable[[], None]) -> None:
         """Make what is missing while no other process does: a transaction would not keep it off."""
-        name = f"reverse_etl {self.schema}"[:64]
-        with self.engine.connect() as connection:
-            asked = sa.select(sa.func.get_lock(name, _MAKING_SECONDS))
-            if connection.scalar(asked) != 1:
-                raise WarehouseError(
-                    f"another process has been making the tables in schema {self.schema} for "
-                    f"{_MAKING_SECONDS} s; nothing was changed. Try again."
-                )
+        # Of 64 characters at most, whatever the schema is called.
+        name = f"reverse_etl {hashlib.sha256(self.schema.encode()).hexdigest()[:32]}"
+        asked = sa.select(sa.func.get_lock(name, _MAKING_SECONDS))
+        try:
             # Closing the connection lets go of it.
-            super()._again_when_beaten(create)
+            with self.engine.connect() as connection:
+                if connection.scalar(asked) != 1:
+                    raise WarehouseError(
+                        f"another process has been making the tables in schema {self.schema} for "
+                        f"{_MAKING_SECONDS} s; nothing was changed. Try again."
+                    )
+                # The lock is the session's: no transaction needs to stay open for it.
+                connection.commit()
+                super()._again_when_beaten(create)
+        except SQLAlchemyError as error:
+            raise self.explained(error) from None
 
     def _is_new(self, tx: Transaction) -> bool:
         """Whether nothing of ours is here yet, or no more than a killed program has left."""
@@ -559,6 +572,12 @@ def _prepare_session(native: Any, _record: object) -> None:  # noqa: ANN401 - Py
             line.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+def _only_read(native: Any, _record: object) -> None:  # noqa: ANN401 - the same
+    """For a source: whatever a query calls, nothing is written."""
+    with native.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION READ ONLY")
+
+
 # --- names and messages --------------------------------------------------------------------
 
 
@@ -593,6 +612,10 @@ def _message(error: BaseException | None) -> str:
 
 # Rows of a stream in one piece.
 _ROWS_STREAMED = 20_000
+
+
+def _unbuffered(connection: Connection) -> Any:  # noqa: ANN401 - a class of PyMySQL
+    return connection.dialect.loaded_dbapi.cursors.SSCursor
 
 
 def _batches(cursor: Any, schema: pa.Schema) -> Iterator[pa.RecordBatch]:  # noqa: ANN401 - PyMySQL's
@@ -649,9 +672,23 @@ def _of_kind(column: pa.ChunkedArray, kind: Kind | None) -> pa.ChunkedArray:
 _UNSIGNED = 32
 _NO_CHARACTERS = 63
 _NAMES = {
-    0: "decimal", 1: "tinyint", 2: "smallint", 3: "int", 4: "float", 5: "double", 6: "null",
-    7: "timestamp", 8: "bigint", 9: "mediumint", 10: "date", 11: "time", 12: "datetime",
-    13: "year", 16: "bit", 246: "decimal", 255: "geometry",
+    0: "decimal",
+    1: "tinyint",
+    2: "smallint",
+    3: "int",
+    4: "float",
+    5: "double",
+    6: "null",
+    7: "timestamp",
+    8: "bigint",
+    9: "mediumint",
+    10: "date",
+    11: "time",
+    12: "datetime",
+    13: "year",
+    16: "bit",
+    246: "decimal",
+    255: "geometry",
 }
 _WITH_WIDTH = frozenset({1, 16})
 _ARROW_BY_NAME = {

@@ -88,7 +88,7 @@ class RedshiftSql(Sql):
     tokenizer = "redshift"
     # The driver's names (redshift_connector.utils.oids), then those of information_schema.
     types: ClassVar = {
-        **dict.fromkeys(("varchar", "bpchar", "text", "char", "name"), Kind.TEXT),
+        **dict.fromkeys(("string", "bpchar", "text", "char", "name", "unknown"), Kind.TEXT),
         **dict.fromkeys(("character varying", "character"), Kind.TEXT),
         **dict.fromkeys(("smallint", "integer", "bigint"), Kind.INTEGER),
         "numeric": Kind.DECIMAL,
@@ -175,7 +175,8 @@ class RedshiftWarehouse(UntriedWarehouse):
         """Teach the dialect its spelling, of types too."""
         super().adapt(dialect)
         types = type("Types", (RedshiftTypes, type(dialect.type_compiler_instance)), {})
-        dialect.type_compiler_instance = types(dialect)
+        # Under both names: its own code uses the old one.
+        dialect.type_compiler = dialect.type_compiler_instance = types(dialect)
 
     def columns_of(self, native: Any, query: str) -> list[tuple[str, str]]:  # noqa: ANN401
         """Ask for no rows and read the types of the columns."""

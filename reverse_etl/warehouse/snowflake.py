@@ -25,11 +25,16 @@ from reverse_etl.warehouse.untried import Spelling, UntriedWarehouse, posix
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.exc import DBAPIError
 
-# "Insufficient privileges to operate on ..."; also what one may not see "does not exist".
-_NO_RIGHT = (3001, 2003)
+# "Insufficient privileges to operate on ...". What one may not see "does not exist or not
+# authorized", which says enough of itself.
+_NO_RIGHT = 3001
+
+# Parameters of the driver that its SQLAlchemy dialect does not take from a URL, lest somebody else
+# has a say in it; ours is the config's. Source: snowflake.connector.connect, parameters.
+_HANDED_ON = ("private_key_file", "protocol", "token_file_path")
 
 # SQLSTATE classes whose messages speak of the statement or the connection, never of a row.
 _ABOUT_STATEMENTS = ("08", "42", "57")
@@ -117,7 +122,7 @@ def _as_json(expression: Expression) -> Expression:
 
 
 class SnowflakeWarehouse(UntriedWarehouse):
-    """A schema in Snowflake: ``snowflake://user:password@account/database?warehouse=...``."""
+    """A schema in Snowflake: ``snowflake://user@account/database?warehouse=…&private_key_file=…``."""
 
     service = "Snowflake"
     extra = "snowflake"
@@ -132,6 +137,22 @@ class SnowflakeWarehouse(UntriedWarehouse):
         # "Identifier requirements": 255 characters.
         longest_name=255,
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the base
+        """Read the URL; take out of it what the dialect refuses there, to be handed on."""
+        super().__init__(*args, **kwargs)
+        query = dict(self.url.query)
+        self._handed_on = {name: query.pop(name) for name in _HANDED_ON if name in query}
+        self.url = self.url.set(query=query)
+
+    def make_engine(self) -> Engine:
+        """Return the engine."""
+        engine = super().make_engine()
+        sa.event.listen(engine, "do_connect", self._hand_on)
+        return engine
+
+    def _hand_on(self, _dialect: object, _record: object, _args: object, named: Any) -> None:  # noqa: ANN401 - a dict
+        named.update(self._handed_on)
 
     def adapt(self, dialect: sa.Dialect) -> None:
         """Quote every name, so that each means just its letters ("Identifier requirements")."""
@@ -170,15 +191,17 @@ class SnowflakeWarehouse(UntriedWarehouse):
             connection.execute(sa.schema.CreateSchema(self.schema, if_not_exists=True))
 
     def layout(self, connection: Connection, names: Collection[str]) -> dict[str, dict[str, str]]:
-        """Return the columns of some of our tables; the view's own names are in capitals."""
-        words = ("TABLE_SCHEMA", "TABLE_NAME", "COLUMN_NAME", "DATA_TYPE")
-        listed = sa.table("COLUMNS", *map(sa.column, words), schema="INFORMATION_SCHEMA")
-        chosen = sa.select(*(listed.c[word] for word in words[1:])).where(
-            listed.c["TABLE_SCHEMA"] == self.schema, listed.c["TABLE_NAME"].in_(list(names))
+        """Return the columns of some of our tables; the view's own names are not quoted."""
+        chosen = sa.text(
+            "SELECT table_name, column_name, data_type FROM information_schema.columns"
+            " WHERE table_schema = :schema"
         )
         found: dict[str, dict[str, str]] = {}
-        for table_name, column_name, type_name in connection.execute(chosen):
-            found.setdefault(table_name, {})[column_name] = type_name
+        for table_name, column_name, type_name in connection.execute(
+            chosen, {"schema": self.schema}
+        ):
+            if table_name in names:
+                found.setdefault(table_name, {})[column_name] = type_name
         return found
 
     def now_expression(self) -> Expression:
@@ -192,7 +215,7 @@ class SnowflakeWarehouse(UntriedWarehouse):
 
     def missing_rights(self, error: DBAPIError) -> str | None:
         """Name the statements that let this role in ("Access control privileges")."""
-        if getattr(error.orig, "errno", None) not in _NO_RIGHT:
+        if getattr(error.orig, "errno", None) != _NO_RIGHT:
             return None
         database = quoted((self.url.database or "…").partition("/")[0])
         schema = f"{database}.{quoted(self.schema)}"

@@ -140,6 +140,7 @@ class TrinoWarehouse(UntriedWarehouse):
     extra = "trino"
     sql = TrinoSql()
     spelling = TrinoSpelling
+    inserts_literals = True  # a statement with parameters may travel in an HTTP header
     capabilities = Capabilities(
         # "START TRANSACTION": hardly a connector writes in one.
         transactions=False,

@@ -66,11 +66,13 @@ class UntriedWarehouse(Warehouse):
         service: Its name.
         extra: The extra of this package that brings its drivers.
         spelling: What it writes differently.
+        inserts_literals: Whether it takes too few parameters for many rows at once.
     """
 
     service: ClassVar[str]
     extra: ClassVar[str]
     spelling: ClassVar[type[Spelling]] = Spelling
+    inserts_literals: ClassVar[bool] = False
 
     _reader: Any = None
 
@@ -78,7 +80,7 @@ class UntriedWarehouse(Warehouse):
         """Return the engine.
 
         Raises:
-            WarehouseError: The drivers are not installed.
+            WarehouseError: The drivers are not installed, or refuse the URL.
         """
         try:
             engine = super().make_engine()
@@ -87,6 +89,8 @@ class UntriedWarehouse(Warehouse):
                 f"{self.service} needs drivers of its own: install them with  "
                 f"pip install 'reverse-etl[{self.extra}]'",
             ) from None
+        except sa.exc.ArgumentError as error:
+            raise WarehouseError(f"{self.service} cannot use this url: {error}") from None
         self.adapt(engine.dialect)
         return engine
 
@@ -167,9 +171,11 @@ class UntriedWarehouse(Warehouse):
         rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
         try:
             while part := list(islice(rows, ROWS_INSERTED)):
-                # With literals: some services take no more than 256 parameters.
                 statement = sa.insert(table).values(part)
-                connection.exec_driver_sql(_with_literals(statement, connection.dialect))
+                if self.inserts_literals:
+                    connection.exec_driver_sql(_with_literals(statement, connection.dialect))
+                else:
+                    connection.execute(statement)
         except DBAPIError as error:
             # The caller tells what happened, without the values.
             raise error.orig or error from None
@@ -183,7 +189,7 @@ class UntriedWarehouse(Warehouse):
             return found
         return WarehouseError(
             f"{found}. The SQL for {self.service} was never executed by the service itself, only "
-            "compared with its documentation: this may be a fault of this program, please tell",
+            "compared as text: this may be a fault of this program, which is worth reporting",
         )
 
 

@@ -355,6 +355,9 @@ TAG = "a YAML tag (!) is not accepted; remove it, or put the value in quotes"
          (":17:14: syncs.vips.fields.a: must be a column name, or have either column or value")),
         ("    identifiers", "    fields: {a: {value: 1, null: skip}}\n    identifiers",
          (":17:14: syncs.vips.fields.a: type and null belong to a column, not to a constant value")),
+        ("table: vip", "table: analytics..vip",
+         (":11:14: syncs.vips.source.table: has an empty part between its dots; write schema.table, "
+          "got 'analytics..vip'")),
         ("table: vip", "query: select 1\n      table: vip",
          (":9:5: syncs.vips.source: must have exactly one of query, table and dbt_model")),
         ("      table: vip\n", "",

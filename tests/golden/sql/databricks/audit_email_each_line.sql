@@ -6,10 +6,10 @@ SELECT named._handle,
   max(CASE WHEN (named.`_reading` = 0) THEN 1 ELSE 0 END) AS _in_first,
   max(CASE WHEN (named.`_reading` = 0) THEN 1 ELSE 0 END) AS _in_second
 FROM (
-  SELECT members_vip.`email` AS _handle,
+  SELECT reverse_etl.members_vip.`email` AS _handle,
     CAST(NULL AS STRING) AS _other,
-    members_vip.`_reading` AS `_reading`
-  FROM members_vip
+    reverse_etl.members_vip.`_reading` AS `_reading`
+  FROM reverse_etl.members_vip
 ) AS named
 WHERE named._handle IS NOT NULL
 GROUP BY named._handle;

@@ -1,8 +1,8 @@
 -- databricks: only text. Written from the documentation; no statement here was ever
 -- executed by the service. Lines are broken for reading.
 
-SELECT audited_vip.`_identity`
-FROM audited_vip
-WHERE audited_vip.`_operation` = 'delete'
-ORDER BY audited_vip.`_identity`
+SELECT reverse_etl.audited_vip.`_identity`
+FROM reverse_etl.audited_vip
+WHERE reverse_etl.audited_vip.`_operation` = 'delete'
+ORDER BY reverse_etl.audited_vip.`_identity`
 LIMIT 10;

@@ -1,11 +1,11 @@
 -- snowflake: only text. Written from the documentation; no statement here was ever
 -- executed by the service. Lines are broken for reading.
 
-SELECT "extras_vip"."_in_first",
-  "extras_vip"."_in_second",
-  "extras_vip"."_open",
+SELECT "reverse_etl"."extras_vip"."_in_first",
+  "reverse_etl"."extras_vip"."_in_second",
+  "reverse_etl"."extras_vip"."_open",
   count(*) AS "count_1"
-FROM "extras_vip"
-GROUP BY "extras_vip"."_in_first",
-  "extras_vip"."_in_second",
-  "extras_vip"."_open";
+FROM "reverse_etl"."extras_vip"
+GROUP BY "reverse_etl"."extras_vip"."_in_first",
+  "reverse_etl"."extras_vip"."_in_second",
+  "reverse_etl"."extras_vip"."_open";

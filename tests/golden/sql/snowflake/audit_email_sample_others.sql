@@ -1,14 +1,14 @@
 -- snowflake: only text. Written from the documentation; no statement here was ever
 -- executed by the service. Lines are broken for reading.
 
-SELECT "extras_vip"."_handle" AS "shown"
-FROM "extras_vip"
-WHERE "extras_vip"."_in_first" = 1
-    AND "extras_vip"."_open" IS NULL
+SELECT "reverse_etl"."extras_vip"."_handle" AS "shown"
+FROM "reverse_etl"."extras_vip"
+WHERE "reverse_etl"."extras_vip"."_in_first" = 1
+    AND "reverse_etl"."extras_vip"."_open" IS NULL
     AND NOT (EXISTS (
   SELECT 1 AS "anon_1"
-  FROM "audited_vip"
-  WHERE "audited_vip"."_identity" = "extras_vip"."_handle"
+  FROM "reverse_etl"."audited_vip"
+  WHERE "reverse_etl"."audited_vip"."_identity" = "reverse_etl"."extras_vip"."_handle"
 ))
 ORDER BY "shown"
 LIMIT 10;

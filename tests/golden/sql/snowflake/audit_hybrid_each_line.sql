@@ -6,10 +6,10 @@ SELECT "named"."_handle",
   max(CASE WHEN ("named"."_reading" = 0) THEN 1 ELSE 0 END) AS "_in_first",
   max(CASE WHEN ("named"."_reading" = 1) THEN 1 ELSE 0 END) AS "_in_second"
 FROM (
-  SELECT 'userId:' || "members_vip"."userId" AS "_handle",
-    'email:' || "members_vip"."email" AS "_other",
-    "members_vip"."_reading" AS "_reading"
-  FROM "members_vip"
+  SELECT 'userId:' || "reverse_etl"."members_vip"."userId" AS "_handle",
+    'email:' || "reverse_etl"."members_vip"."email" AS "_other",
+    "reverse_etl"."members_vip"."_reading" AS "_reading"
+  FROM "reverse_etl"."members_vip"
 ) AS "named"
 WHERE "named"."_handle" IS NOT NULL
 GROUP BY "named"."_handle";

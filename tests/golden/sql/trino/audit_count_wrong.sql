@@ -1,7 +1,7 @@
 -- trino: only text. Written from the documentation; no statement here was ever
 -- executed by the service. Lines are broken for reading.
 
-SELECT audited_vip."_operation",
+SELECT reverse_etl.audited_vip."_operation",
   count(*) AS count_1
-FROM audited_vip
-GROUP BY audited_vip."_operation";
+FROM reverse_etl.audited_vip
+GROUP BY reverse_etl.audited_vip."_operation";

@@ -9,8 +9,8 @@ FROM (
     CAST(NULL AS VARCHAR) AS _alias,
     reverse_etl.sync_log.primary_key AS _primary_key
   FROM reverse_etl.sync_log
-  JOIN extras_vip ON reverse_etl.sync_log.identity = extras_vip."_handle"
-  WHERE extras_vip."_open" IS NULL
+  JOIN reverse_etl.extras_vip ON reverse_etl.sync_log.identity = reverse_etl.extras_vip."_handle"
+  WHERE reverse_etl.extras_vip."_open" IS NULL
       AND reverse_etl.sync_log.sync_name = 'vip'
       AND reverse_etl.sync_log.sync_run_id >= 2
       AND reverse_etl.sync_log.status = 'succeeded'
@@ -20,9 +20,9 @@ FROM (
     reverse_etl.changes_vip_3."_alias" AS "_alias",
     reverse_etl.changes_vip_3."_primary_key" AS "_primary_key"
   FROM reverse_etl.changes_vip_3
-  JOIN extras_vip ON extras_vip."_handle" = reverse_etl.changes_vip_3."_identity"
+  JOIN reverse_etl.extras_vip ON reverse_etl.extras_vip."_handle" = reverse_etl.changes_vip_3."_identity"
   LEFT OUTER JOIN reverse_etl.outcomes_vip_3 ON reverse_etl.outcomes_vip_3."seq" = reverse_etl.changes_vip_3."_seq"
-  WHERE extras_vip."_open" IS NULL
+  WHERE reverse_etl.extras_vip."_open" IS NULL
       AND reverse_etl.changes_vip_3."_operation" IN ('insert', 'update')
       AND coalesce(reverse_etl.outcomes_vip_3."status", 'succeeded') = 'succeeded'
 ) AS found

@@ -132,14 +132,14 @@ SELECT audited."_identity",
   audited._due,
   audited._fields
 FROM (
-  SELECT audited_vip."_identity" AS "_identity",
-    audited_vip."_alias" AS "_alias",
-    audited_vip."_primary_key" AS "_primary_key",
-    audited_vip."_operation" AS "_operation",
+  SELECT reverse_etl.audited_vip."_identity" AS "_identity",
+    reverse_etl.audited_vip."_alias" AS "_alias",
+    reverse_etl.audited_vip."_primary_key" AS "_primary_key",
+    reverse_etl.audited_vip."_operation" AS "_operation",
     'audit' AS _origin,
     true AS _due,
     CAST(NULL AS VARCHAR) AS _fields
-  FROM audited_vip
+  FROM reverse_etl.audited_vip
 ) AS audited
 WHERE NOT (EXISTS (
   SELECT *

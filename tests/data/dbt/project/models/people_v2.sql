@@ -1,0 +1,1 @@
+select customer_id, email, plan from {{ ref('customers') }}

@@ -1,0 +1,1 @@
+{{ config(alias='Gold plan', schema='Odd schema', materialized='view') }} select * from {{ ref('vip') }}

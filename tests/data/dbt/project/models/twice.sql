@@ -1,0 +1,1 @@
+select 8 as customer_id, 'hal@example.com' as email

@@ -1,0 +1,7 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+SELECT `audited_vip`.`_operation`,
+  count(*) AS `count_1`
+FROM `reverse_etl`.`audited_vip`
+GROUP BY `audited_vip`.`_operation`;

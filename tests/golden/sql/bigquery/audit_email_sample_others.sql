@@ -1,0 +1,14 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+SELECT `extras_vip`.`_handle` AS `shown`
+FROM `reverse_etl`.`extras_vip`
+WHERE `extras_vip`.`_in_first` = 1
+    AND `extras_vip`.`_open` IS NULL
+    AND NOT (EXISTS (
+  SELECT 1 AS `anon_1`
+  FROM `reverse_etl`.`audited_vip`
+  WHERE `audited_vip`.`_identity` = `extras_vip`.`_handle`
+))
+ORDER BY `shown`
+LIMIT 10;

@@ -1,0 +1,9 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+SELECT `snapshot_vip_4`.`_identity`,
+  `snapshot_vip_4`.`_alias`,
+  `snapshot_vip_4`.`plan`
+FROM `reverse_etl`.`snapshot_vip_4`
+WHERE `snapshot_vip_4`.`_identity` IN ("o'hara@x.com", '50%@x.com')
+ORDER BY `snapshot_vip_4`.`_identity`;

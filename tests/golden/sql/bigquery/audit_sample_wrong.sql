@@ -1,0 +1,8 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+SELECT `audited_vip`.`_identity`
+FROM `reverse_etl`.`audited_vip`
+WHERE `audited_vip`.`_operation` = 'delete'
+ORDER BY `audited_vip`.`_identity`
+LIMIT 10;

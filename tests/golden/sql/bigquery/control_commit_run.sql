@@ -1,0 +1,14 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+UPDATE `reverse_etl`.`sync_state`
+SET `account_host`='api.iterable.com',
+  `mapping`='{}',
+  `committed_run_id`=5,
+  `position`=0,
+  `send_limit`=30,
+  `requests_sent`=0,
+  `snapshot_rows`=NULL,
+  `changes_rows`=NULL
+WHERE `sync_state`.`sync_name` = 'vip'
+    AND `sync_state`.`lease_token` = 7;

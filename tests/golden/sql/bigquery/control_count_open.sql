@@ -1,0 +1,6 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+SELECT count(*) AS `count_1`
+FROM `reverse_etl`.`failed_records`
+WHERE `failed_records`.`sync_name` = 'vip';

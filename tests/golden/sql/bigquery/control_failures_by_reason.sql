@@ -1,0 +1,12 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+SELECT `failed_records`.`error_code`,
+  `failed_records`.`retryable`,
+  count(*) AS `count_1`
+FROM `reverse_etl`.`failed_records`
+WHERE `failed_records`.`sync_name` = 'vip'
+GROUP BY `failed_records`.`error_code`,
+  `failed_records`.`retryable`
+ORDER BY count(*) DESC,
+  `failed_records`.`error_code`;

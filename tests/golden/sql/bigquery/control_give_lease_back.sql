@@ -1,0 +1,8 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+UPDATE `reverse_etl`.`sync_state`
+SET `lease_owner`=NULL,
+  `lease_expires_at`=NULL
+WHERE `sync_state`.`sync_name` = 'vip'
+    AND `sync_state`.`lease_token` = 7;

@@ -1,0 +1,12 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+INSERT INTO `reverse_etl`.`sync_state` (`sync_name`, `lease_token`, `last_run_id`)
+SELECT 'vip' AS `anon_1`,
+  0 AS `anon_2`,
+  0 AS `anon_3`
+WHERE NOT (EXISTS (
+  SELECT `sync_state`.`sync_name`
+  FROM `reverse_etl`.`sync_state`
+  WHERE `sync_state`.`sync_name` = 'vip'
+));

@@ -1,0 +1,23 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+SELECT `sync_state`.`sync_name`,
+  `sync_state`.`lease_owner`,
+  `sync_state`.`account_host`,
+  `sync_state`.`account_kind`,
+  `sync_state`.`account_object`,
+  `sync_state`.`target_id`,
+  `sync_state`.`target_name`,
+  `sync_state`.`mapping`,
+  `sync_state`.`lease_token`,
+  `sync_state`.`last_run_id`,
+  `sync_state`.`committed_run_id`,
+  `sync_state`.`position`,
+  `sync_state`.`send_limit`,
+  `sync_state`.`requests_sent`,
+  `sync_state`.`snapshot_rows`,
+  `sync_state`.`changes_rows`,
+  `sync_state`.`lease_expires_at`,
+  `sync_state`.`target_created_at`
+FROM `reverse_etl`.`sync_state`
+WHERE `sync_state`.`sync_name` = 'vip';

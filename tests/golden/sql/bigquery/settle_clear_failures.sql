@@ -1,0 +1,12 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+DELETE
+FROM `reverse_etl`.`failed_records`
+WHERE `failed_records`.`sync_name` = 'vip'
+    AND (EXISTS (
+  SELECT *
+  FROM `settled_vip`
+  WHERE `failed_records`.`identity` = `settled_vip`.`identity`
+      AND `failed_records`.`unidentified` = `settled_vip`.`unidentified`
+));

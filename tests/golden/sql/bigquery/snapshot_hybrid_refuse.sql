@@ -1,0 +1,84 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+INSERT INTO `reverse_etl`.`refused_vip_5` (`_identity`, `_primary_key`, `_alias`, `_kind`, `_error_code`, `_error_reason`, `_rows`, `_differs`, `_new`)
+SELECT `unidentified`.`_identity`,
+  `unidentified`.`_primary_key`,
+  `unidentified`.`_alias`,
+  `unidentified`.`_kind`,
+  `unidentified`.`_error_code`,
+  `unidentified`.`_error_reason`,
+  `unidentified`.`_rows`,
+  `unidentified`.`_differs`,
+  CAST(`seen`.`_identity` IS NULL AS BOOL) AS `_new`
+FROM (
+  SELECT `each_row`.`_identity` AS `_identity`,
+    min(`each_row`.`_primary_key`) AS `_primary_key`,
+    CAST(NULL AS STRING) AS `_alias`,
+    'invalid' AS `_kind`,
+    min(`each_row`.`_error_code`) AS `_error_code`,
+    min(`each_row`.`_error_reason`) AS `_error_reason`,
+    CAST(count(*) AS INT64) AS `_rows`,
+    false AS `_differs`
+  FROM (
+    SELECT 'row:' || coalesce(`contested_vip`.`_primary_key`, 'null') AS `_identity`,
+      `contested_vip`.`_primary_key` AS `_primary_key`,
+      CASE
+        WHEN (CAST(`contested_vip`.`user id` AS STRING) IS NOT NULL AND trim(CAST(`contested_vip`.`user id` AS STRING), '\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff') != '' OR CAST(`contested_vip`.`email` AS STRING) IS NOT NULL AND trim(CAST(`contested_vip`.`email` AS STRING), '\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff') != '') THEN 'invalid_identifier'
+        ELSE 'missing_identifier' END AS `_error_code`,
+      CASE
+        WHEN (CAST(`contested_vip`.`user id` AS STRING) IS NOT NULL AND trim(CAST(`contested_vip`.`user id` AS STRING), '\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff') != '') THEN 'column user id holds no usable userId: expected 1 to 52 printable ASCII characters without white space at the edges'
+        WHEN (CAST(`contested_vip`.`email` AS STRING) IS NOT NULL AND trim(CAST(`contested_vip`.`email` AS STRING), '\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff') != '') THEN 'column email holds no usable email: expected an e-mail address'
+        ELSE 'no identifier: needs userId (1 to 52 printable ASCII characters without white space at the edges) or email (an e-mail address)' END AS `_error_reason`
+    FROM `reverse_etl`.`contested_vip`
+    WHERE `contested_vip`.`_identity` IS NULL
+  ) AS `each_row`
+  GROUP BY `each_row`.`_identity`
+) AS `unidentified`
+LEFT OUTER JOIN (
+  SELECT DISTINCT `refused_vip_4`.`_identity` AS `_identity`,
+    `refused_vip_4`.`_kind` AS `_kind`,
+    `refused_vip_4`.`_error_code` AS `_error_code`,
+    `refused_vip_4`.`_error_reason` AS `_error_reason`
+  FROM `reverse_etl`.`refused_vip_4`
+) AS `seen` ON `seen`.`_identity` = `unidentified`.`_identity`
+    AND `seen`.`_kind` IS NOT DISTINCT FROM `unidentified`.`_kind`
+    AND `seen`.`_error_code` IS NOT DISTINCT FROM `unidentified`.`_error_code`
+    AND `seen`.`_error_reason` IS NOT DISTINCT FROM `unidentified`.`_error_reason`;
+
+INSERT INTO `reverse_etl`.`refused_vip_5` (`_identity`, `_primary_key`, `_alias`, `_kind`, `_error_code`, `_error_reason`, `_rows`, `_differs`, `_new`)
+SELECT `duplicates`.`_identity`,
+  `duplicates`.`_primary_key`,
+  `duplicates`.`_alias`,
+  `duplicates`.`_kind`,
+  `duplicates`.`_error_code`,
+  `duplicates`.`_error_reason`,
+  `duplicates`.`_rows`,
+  `duplicates`.`_differs`,
+  CAST(`seen`.`_identity` IS NULL AS BOOL) AS `_new`
+FROM (
+  SELECT `resolved_vip`.`_person` AS `_identity`,
+    `resolved_vip`.`_primary_key` AS `_primary_key`,
+    `resolved_vip`.`_alias` AS `_alias`,
+    'duplicate' AS `_kind`,
+    'duplicate_identity' AS `_error_code`,
+    'another row with the same identity goes first: primary key ' || coalesce(`winner`.`_primary_key`, 'NULL') AS `_error_reason`,
+    CAST(1 AS INT64) AS `_rows`,
+    `resolved_vip`.`plan` IS DISTINCT FROM `winner`.`plan`
+      OR `resolved_vip`.`score` IS DISTINCT FROM `winner`.`score` AS `_differs`
+  FROM `reverse_etl`.`resolved_vip`
+  JOIN `reverse_etl`.`resolved_vip` AS `winner` ON `winner`.`_person` = `resolved_vip`.`_person`
+      AND `winner`.`_place` = 1
+  WHERE `resolved_vip`.`_person` IS NOT NULL
+      AND `resolved_vip`.`_place` > 1
+) AS `duplicates`
+LEFT OUTER JOIN (
+  SELECT DISTINCT `refused_vip_4`.`_identity` AS `_identity`,
+    `refused_vip_4`.`_kind` AS `_kind`,
+    `refused_vip_4`.`_primary_key` AS `_primary_key`,
+    `refused_vip_4`.`_differs` AS `_differs`
+  FROM `reverse_etl`.`refused_vip_4`
+) AS `seen` ON `seen`.`_identity` = `duplicates`.`_identity`
+    AND `seen`.`_kind` IS NOT DISTINCT FROM `duplicates`.`_kind`
+    AND `seen`.`_primary_key` IS NOT DISTINCT FROM `duplicates`.`_primary_key`
+    AND `seen`.`_differs` IS NOT DISTINCT FROM `duplicates`.`_differs`;

@@ -1,0 +1,4 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+CREATE TABLE `reverse_etl`.`outcomes_vip_5` ( `seq` INT64, `status` STRING, `outcome` STRING, `error_code` STRING, `error_reason` STRING, `retryable` BOOL, `attempts` INT64 );

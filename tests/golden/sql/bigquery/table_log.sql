@@ -1,0 +1,4 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+CREATE TABLE `reverse_etl`.`sync_log` ( `sync_name` STRING, `sync_run_id` INT64, `primary_key` STRING, `identity` STRING, `operation` STRING, `status` STRING, `error_code` STRING, `error_reason` STRING, `attempts` INT64, `sync_started_at` DATETIME, `sync_finished_at` DATETIME );
