@@ -10,12 +10,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
-import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from reverse_etl.testing.server_process import folder_for, free_port, running, who_runs
 
 START_SECONDS = 60.0
 
@@ -39,17 +38,6 @@ SERVER_OPTIONS = {
     "innodb-use-native-aio": "0",
     "performance-schema": "0",
 }
-
-# The server ends, and its data go, when standard input closes: at the end of the block, but also
-# when this process is killed. The arguments are the folder and the server's command.
-SUPERVISOR = """
-folder=$1; shift
-"$@" & server=$!
-cat > /dev/null
-kill -KILL "$server" 2> /dev/null
-wait "$server" 2> /dev/null
-rm -rf "$folder"/*
-"""
 
 # Debian keeps servers where only the administrator's path looks.
 _SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
@@ -124,52 +112,24 @@ def running_server() -> Iterator[MariaDBServer]:
     missing = what_is_missing()
     if missing is not None:
         raise RuntimeError(missing)
-    folder = Path(tempfile.mkdtemp(prefix="reverse_etl_mariadb_"))
-    try:
-        with _server_in(folder) as server:
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with folder_for("mariadb") as folder, _server_in(folder) as server:
+        yield server
 
 
 @contextmanager
 def _server_in(folder: Path) -> Iterator[MariaDBServer]:
-    runner = _runner(folder)
-    server = MariaDBServer(port=_free_port())
+    runner = who_runs(folder)
+    server = MariaDBServer(port=free_port())
     _initialise(folder, server, runner)
     files = {"datadir": "data", "socket": "socket", "pid-file": "pid", "init-file": "accounts.sql"}
     options = {name: str(folder / file) for name, file in files.items()}
     options |= SERVER_OPTIONS | {"port": str(server.port)}
     program = shutil.which("mariadbd", path=_SEARCHED)
     command = [str(program), "--no-defaults", *(f"--{name}={v}" for name, v in options.items())]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            ["/bin/sh", "-c", SUPERVISOR, "sh", str(folder), *command],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            # Ctrl-C is for us, who then end the server in order.
-            start_new_session=True,
-            **runner,
-        )
-    with process:  # leaving it closes standard input and waits
-        _await_server(server, folder / "log")
+    with running(command, folder, runner, "KILL") as log:
+        _await_server(server, log)
         (folder / "accounts.sql").unlink()
         yield server
-
-
-def _runner(folder: Path) -> dict[str, Any]:
-    """Give the folder to who runs the server, and return how ``subprocess`` becomes them."""
-    if os.geteuid() != 0:
-        return {"cwd": folder}
-    account = pwd.getpwnam("nobody")
-    os.chown(folder, account.pw_uid, account.pw_gid)
-    return {
-        "cwd": folder,
-        "user": account.pw_uid,
-        "group": account.pw_gid,
-        "extra_groups": (),
-    }
 
 
 def _initialise(folder: Path, server: MariaDBServer, runner: dict[str, Any]) -> None:
@@ -200,14 +160,6 @@ def _initialise(folder: Path, server: MariaDBServer, runner: dict[str, Any]) -> 
             f"mariadb-install-db failed: {(done.stdout + done.stderr).decode('utf-8', 'replace')}"
         )
         raise RuntimeError(message)
-
-
-def _free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _await_server(server: MariaDBServer, log: Path) -> None:

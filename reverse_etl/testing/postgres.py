@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +23,8 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
+
+from reverse_etl.testing.server_process import folder_for, free_port, running, who_runs
 
 START_SECONDS = 60.0
 
@@ -37,17 +36,6 @@ SERVER_OPTIONS = {
     "full_page_writes": "off",
     "synchronous_commit": "off",
 }
-
-# The server ends, and its data go, when standard input closes: at the end of the block, but also
-# when this process is killed. The arguments are the folder and the server's command.
-SUPERVISOR = """
-folder=$1; shift
-"$@" & server=$!
-cat > /dev/null
-kill -QUIT "$server" 2> /dev/null
-wait "$server"
-rm -rf "$folder"/*
-"""
 
 
 @dataclass(frozen=True)
@@ -82,49 +70,21 @@ def running_server() -> Iterator[PostgresServer]:
     The folder is open to who runs the server: when the user is root that is somebody else,
     because PostgreSQL refuses to run as root.
     """
-    folder = Path(tempfile.mkdtemp(prefix="reverse_etl_postgres_"))
-    try:
-        with _server_in(folder) as server:
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with folder_for("postgres") as folder, _server_in(folder) as server:
+        yield server
 
 
 @contextmanager
 def _server_in(folder: Path) -> Iterator[PostgresServer]:
-    runner = _runner(folder)
+    runner = who_runs(folder)
     programs = _programs(folder, runner)
-    server = PostgresServer(port=_free_port())
+    server = PostgresServer(port=free_port())
     _initialise(programs, folder, server, runner)
     options = [f"--{name}={value}" for name, value in SERVER_OPTIONS.items()]
     command = [f"{programs}/postgres", "-D", f"{folder}/data", f"--port={server.port}", *options]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            ["/bin/sh", "-c", SUPERVISOR, "sh", str(folder), *command],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            # Ctrl-C is for us, who then end the server in order.
-            start_new_session=True,
-            **runner,
-        )
-    with process:  # leaving it closes standard input and waits
-        _await_server(server, folder / "log")
+    with running(command, folder, runner, "QUIT") as log:
+        _await_server(server, log)
         yield server
-
-
-def _runner(folder: Path) -> dict[str, Any]:
-    """Give the folder to who runs the server, and return how ``subprocess`` becomes them."""
-    if os.geteuid() != 0:
-        return {"cwd": folder}
-    account = pwd.getpwnam("nobody")
-    os.chown(folder, account.pw_uid, account.pw_gid)
-    return {
-        "cwd": folder,
-        "user": account.pw_uid,
-        "group": account.pw_gid,
-        "extra_groups": (),
-    }
 
 
 def _programs(folder: Path, runner: dict[str, Any]) -> Path:
@@ -179,14 +139,6 @@ def _initialise(
     if done.returncode:
         message = f"initdb failed: {(done.stdout + done.stderr).decode(errors='replace')}"
         raise RuntimeError(message)
-
-
-def _free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _await_server(server: PostgresServer, log: Path) -> None:

@@ -72,6 +72,8 @@ _IDLE_SECONDS = 60
 # Whoever looks at a table in a transaction of their own keeps it from being dropped: a day, without
 # this.
 _LOCK_SECONDS = 300
+# Of the rows that are joined at a time.
+_JOIN_BYTES = 32 * 1024 * 1024
 # How long a process waits for another one that is making our tables.
 _MAKING_SECONDS = 60
 
@@ -79,7 +81,12 @@ _SESSION = (
     "SET SESSION time_zone = '+00:00', lc_messages = 'en_US',"
     " sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES'),"
     f" idle_transaction_timeout = IF(@@idle_transaction_timeout, @@idle_transaction_timeout,"
-    f" {_IDLE_SECONDS}), lock_wait_timeout = LEAST(@@lock_wait_timeout, {_LOCK_SECONDS})"
+    f" {_IDLE_SECONDS}), lock_wait_timeout = LEAST(@@lock_wait_timeout, {_LOCK_SECONDS}),"
+    # Joins by a hash, which are off by default: a subquery has no index on a text as long as an
+    # identity, and each row would be compared with each.
+    f" join_cache_level = GREATEST(@@join_cache_level, 4),"
+    f" join_buffer_size = GREATEST(@@join_buffer_size, {_JOIN_BYTES}),"
+    f" join_buffer_space_limit = GREATEST(@@join_buffer_space_limit, {4 * _JOIN_BYTES})"
 )
 
 # Error codes whose messages speak of the statement, the account or the server, never of a row.

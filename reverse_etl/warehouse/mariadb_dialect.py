@@ -34,7 +34,7 @@ _TABLE = f"ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE {COLLATION}"
 INDEXED_CHARACTERS = 191
 
 LONGEST_IDENTITY = 400
-"""Characters of an identity. Only what has a length gets an index in a subquery: without, finding
+"""Characters of an identity. Only a text with a length is joined by a hash: without one, finding
 10,000 e-mails among a million would compare each with each."""
 
 _SHORT = {("former_aliases", "identity"), ("former_aliases", "alias")}
