@@ -163,8 +163,9 @@ def test_old_lines_go(world: World) -> None:
     world.run()
     world.put_emails("bob")
     world.run()
-    old = "UPDATE reverse_etl.sync_log SET sync_finished_at = sync_finished_at - INTERVAL '49' HOUR"
-    world.sql(f"{old} WHERE sync_run_id = 1")
+    for table, column in (("sync_log", "sync_finished_at"), ("sync_runs", "finished_at")):
+        older = f"SET {column} = {column} - INTERVAL '49' HOUR WHERE sync_run_id = 1"
+        world.sql(f"UPDATE reverse_etl.{table} {older}")
     world.sql(
         "INSERT INTO reverse_etl.sync_log (sync_name, sync_run_id, sync_finished_at)"
         " VALUES ('other', 1, TIMESTAMP '2001-01-01 00:00:00')"
