@@ -93,20 +93,26 @@ test-warehouses: $(DEV_STAMP)
 SOAK_HISTORIES ?= 1000000
 SOAK_SEEDS ?= 1-10000
 SOAK_POSTGRES_SEEDS ?= 1-30000
+SOAK_LOOSE_SEEDS ?= 1-5000
 SOAK_KILLS ?= 500
 SOAK_TRANSPORT ?= 1000
 SOAK_EXAMPLES ?= 2000
 SOAK_JOBS ?= $(shell nproc)
 ON_POSTGRES := $(BIN)/python -m reverse_etl.testing.postgres $(BIN)/python -m
 
-.PHONY: soak soak-rules soak-seeds soak-postgres-seeds soak-examples soak-points soak-kills soak-transport
-soak: soak-rules soak-kills soak-transport soak-points soak-examples soak-seeds soak-postgres-seeds
+.PHONY: soak soak-rules soak-seeds soak-loose-seeds soak-postgres-seeds soak-examples soak-points \
+	soak-kills soak-transport
+soak: soak-rules soak-kills soak-transport soak-points soak-examples soak-seeds soak-loose-seeds \
+	soak-postgres-seeds
 
 soak-rules: $(DEV_STAMP)
 	$(BIN)/python -m reverse_etl.testing.rules --histories $(SOAK_HISTORIES) --jobs $(SOAK_JOBS)
 
 soak-seeds: $(DEV_STAMP)
 	$(BIN)/python -m reverse_etl.testing.simulation --seeds $(SOAK_SEEDS) --jobs $(SOAK_JOBS)
+
+soak-loose-seeds: $(DEV_STAMP)
+	$(BIN)/python -m reverse_etl.testing.simulation --loose --seeds $(SOAK_LOOSE_SEEDS) --jobs $(SOAK_JOBS)
 
 # Each job plays in a database of its own.
 soak-postgres-seeds: $(DEV_STAMP)
