@@ -548,7 +548,7 @@ def _killed_at(moment: int | str) -> Iterator[None]:
 
 
 # Also played with a source that is only read.
-READ_ONLY_TOO = ("life", "people", "profiles")
+READ_ONLY_TOO = ("people", "profiles")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -25,12 +25,12 @@ from reverse_etl.testing.scenarios import (
 from reverse_etl.testing.simulation import Played, play
 
 CHUNKS = 10
-MOST_DEATHS = 12
+MOST_DEATHS = 8
 ON_POSTGRESQL = (
     *("changed e-mail", "unknown delete", "refused key", "upsert, then mirror"),
     *("e-mails wander", "profiles are cleared of older fields"),
 )
-MOST_DEATHS_ON_POSTGRESQL = 16
+MOST_DEATHS_ON_POSTGRESQL = 8
 
 
 def _die(*arguments: str) -> str:

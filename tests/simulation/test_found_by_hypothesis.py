@@ -28,7 +28,7 @@ from reverse_etl.testing.place import Place
 from reverse_etl.testing.simulation import complaint, violation
 
 # More of them: HISTORIES=5000 pytest tests/simulation/test_found_by_hypothesis.py
-EXAMPLES = int(os.environ.get("HISTORIES", "60"))
+EXAMPLES = int(os.environ.get("HISTORIES", "40"))
 
 rows = st.builds(
     Row,

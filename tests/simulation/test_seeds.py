@@ -16,7 +16,7 @@ from reverse_etl.testing.simulation import Played, complaint, violation
 
 CHUNK = 25
 CHUNKS = 12
-LOOSE_CHUNKS = 4
+LOOSE_CHUNKS = 2
 
 # What every chunk must have met, or it proves nothing.
 IN_EVERY_CHUNK = (

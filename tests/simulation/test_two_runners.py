@@ -45,7 +45,7 @@ def _play(history: History, place: Place) -> Played:
         "after plan: commit",
         "after deliver: request#2",
         "deliver: wait#2",
-        "before retain: delete sync_log",
+        "before retain: delete residue",
     ],
 )
 def test_who_is_paused_beyond_the_lease_does_nothing_more(postgres: Place, at: str) -> None:
