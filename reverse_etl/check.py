@@ -129,11 +129,8 @@ class _Check:
 def _look_at_warehouse(warehouse: Warehouse, name: str, syncs: Sequence[_Check]) -> None:
     try:
         # Reading first: opened for writing, a mistyped file would be made.
-        warehouse.open(read_only=True)
-        try:
+        with warehouse.opened_to_look():
             _look_at_sources(warehouse, name, syncs)
-        finally:
-            warehouse.close()
     except ReverseEtlError as error:
         for each in syncs:
             each.fail("warehouse", error)

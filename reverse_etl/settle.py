@@ -25,6 +25,7 @@ from reverse_etl.warehouse.tables import (
     RunTables,
     clause,
     columns_of,
+    day_of_scratch,
     run_table_name,
 )
 
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from reverse_etl.delivery.sender import Settled
     from reverse_etl.warehouse.base import Transaction, Warehouse
     from reverse_etl.warehouse.lease import Lease
+
+
+# How long a scratch table may belong to somebody who is still at work.
+SCRATCH_KEPT = timedelta(days=2)
 
 
 @dataclass
@@ -217,22 +222,22 @@ def retain(
         for kept in (known.residue, known.former):
             forget(tx, kept, sync_name, committed_run)
         old = _old_runs(tx, sync_name, committed_run, rules.snapshots_to_keep)
+        lost = _lost_scratch(tx)
         lease.confirm(tx)
-    return drop_tables(warehouse, sync_name, old)
+    names = [run_table_name(kind, sync_name, run) for kind, run in old]
+    return drop_tables(warehouse, [*names, *lost])
 
 
 def drop_run(warehouse: Warehouse, sync_name: str, run_id: int) -> list[str]:
     """Drop what a run made before it ended without committing; return warnings."""
-    return drop_tables(warehouse, sync_name, [(kind, run_id) for kind in RUN_TABLES])
+    names = [run_table_name(kind, sync_name, run_id) for kind in RUN_TABLES]
+    return drop_tables(warehouse, names)
 
 
-def drop_tables(
-    warehouse: Warehouse, sync_name: str, tables: Sequence[tuple[str, int]]
-) -> list[str]:
-    """Drop tables of runs, given by kind and run; return what could not be dropped."""
+def drop_tables(warehouse: Warehouse, names: Sequence[str]) -> list[str]:
+    """Drop tables of ours; return what could not be dropped."""
     warnings = []
-    for kind, run_id in tables:
-        name = run_table_name(kind, sync_name, run_id)
+    for name in names:
         try:
             with warehouse.transaction() as tx:
                 tx.drop(clause(name, (), warehouse.schema))
@@ -240,6 +245,15 @@ def drop_tables(
             # A view of the user's may stand on it; that is no reason to fail a run.
             warnings.append(f"could not drop {warehouse.schema}.{name}: {error}")
     return warnings
+
+
+def _lost_scratch(tx: Transaction) -> list[str]:
+    """Return the scratch tables that killed processes left: no transaction lasts for days."""
+    if tx.warehouse.capabilities.temporary_tables and tx.warehouse.capabilities.row_deletes:
+        return []  # none was ever made
+    oldest = f"{tx.now() - SCRATCH_KEPT:%Y%m%d}"
+    days = ((name, day_of_scratch(name)) for name in tx.table_names())
+    return [name for name, day in days if day is not None and day < oldest]
 
 
 def _old_runs(

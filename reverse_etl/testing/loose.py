@@ -9,18 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
-
 from reverse_etl.warehouse import DIALECTS
 from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.duckdb import DuckDBSql, DuckDBWarehouse
 from reverse_etl.warehouse.duckdb_dialect import DuckDBConnection
-from reverse_etl.warehouse.sql import Comparison, Expression, Sql
 
 if TYPE_CHECKING:
     import duckdb
-    from sqlalchemy import Engine, FromClause
 
 
 class LooseConnection(DuckDBConnection):
@@ -34,38 +29,22 @@ class LooseConnection(DuckDBConnection):
 class LooseSql(DuckDBSql):
     """DuckDB's spelling, without FULL JOIN."""
 
-    def pairs(
-        self,
-        now: FromClause,
-        base: FromClause,
-        comparison: Comparison,
-        pending: FromClause | None,
-    ) -> tuple[FromClause, Expression]:
-        """Find who differs first."""
-        return Sql.pairs_without_full_join(self, now, base, comparison, pending)
+    full_join = False
 
 
 class LooseWarehouse(DuckDBWarehouse):
     """A DuckDB file that keeps nothing together; it needs a control database."""
 
+    connection_class = LooseConnection
     sql = LooseSql()
     capabilities = Capabilities(
         transactions=False,
         transactional_ddl=False,
         row_deletes=False,
         temporary_tables=False,
-        full_join=False,
     )
 
-    def make_engine(self) -> Engine:
-        """Return an engine whose connections have no transactions."""
-        anchor = self._anchor
-        return sa.create_engine(
-            "duckdb://",
-            creator=lambda: LooseConnection(anchor.cursor()),
-            poolclass=NullPool,
-            hide_parameters=True,
-        )
 
-
-DIALECTS["loose"] = (__name__, "LooseWarehouse")
+def make_known() -> None:
+    """Let URLs name it: ``loose:///FILE``. No config of a user should."""
+    DIALECTS["loose"] = (__name__, "LooseWarehouse")

@@ -26,7 +26,7 @@ from reverse_etl.errors import Busy, LeaseLost, WarehouseError
 from reverse_etl.ports import Ports
 from reverse_etl.testing.destination import VirtualClock
 from reverse_etl.testing.histories import Round, When
-from reverse_etl.testing.loose import LooseConnection, LooseWarehouse
+from reverse_etl.testing.loose import make_known
 from reverse_etl.warehouse import warehouse_at
 from reverse_etl.warehouse.base import Transaction, Warehouse
 from reverse_etl.warehouse.duckdb import DuckDBWarehouse
@@ -391,11 +391,11 @@ class _Database:
     def _duckdb(self) -> sa.Engine:
         warehouse: Any = self.warehouse
         warehouse._anchor.execute("SET threads = 1")  # noqa: SLF001 - nobody else opens the file
-        is_loose = isinstance(warehouse, LooseWarehouse)
 
         def connect() -> DuckDBConnection:
             native: Any = _Parsed(warehouse._anchor.cursor(), self._parsed)  # noqa: SLF001 - the same
-            return LooseConnection(native) if is_loose else DuckDBConnection(native)
+            made: DuckDBConnection = warehouse.connection_class(native)
+            return made
 
         return sa.create_engine(
             "duckdb://", creator=connect, poolclass=sa.NullPool, hide_parameters=True
@@ -525,6 +525,7 @@ def duckdb_place(*, loose: bool = False) -> Iterator[Place]:
     memory = Path("/dev/shm")  # noqa: S108 - only a faster place for a private folder
     folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
     url, control = f"loose:///{folder / 'w.duckdb'}", f"duckdb:///{folder / 'control.duckdb'}"
+    make_known()
     try:
         with Place(url, control) if loose else Place(f"duckdb:///{folder / 'w.duckdb'}") as place:
             yield place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -27,6 +28,9 @@ DIALECTS = {
     "trino": ("reverse_etl.warehouse.trino", "TrinoWarehouse"),
 }
 
+# Where an installed package offers an engine of its own: the backend name of a URL, and its class.
+OFFERED = "reverse_etl.warehouses"
+
 
 def warehouse_at(url: str, schema: str, clock: Clock) -> Warehouse:
     """Return the warehouse behind a SQLAlchemy URL, still closed.
@@ -38,12 +42,24 @@ def warehouse_at(url: str, schema: str, clock: Clock) -> Warehouse:
         backend = sa.make_url(url).get_backend_name()
     except sa.exc.ArgumentError:
         raise ConfigError(["a warehouse url is not a SQLAlchemy URL"]) from None
-    if backend not in DIALECTS:
-        known = ", ".join(sorted(set(DIALECTS) - {"postgres"}))
-        raise ConfigError([f"no warehouse dialect for {backend}: this version knows {known}"])
-    module, name = DIALECTS[backend]
-    found: type[Warehouse] = getattr(import_module(module), name)
-    return found(url, schema, clock)
+    return _class_for(backend)(url, schema, clock)
+
+
+def _class_for(backend: str) -> type[Warehouse]:
+    """Return the class that knows an engine: one of ours, or one of an installed package."""
+    if backend in DIALECTS:
+        module, name = DIALECTS[backend]
+        ours: type[Warehouse] = getattr(import_module(module), name)
+        return ours
+    for offered in entry_points(group=OFFERED, name=backend):
+        theirs: type[Warehouse] = offered.load()
+        return theirs
+    known = ", ".join(sorted(set(DIALECTS) - {"postgres"}))
+    text = (
+        f"no warehouse dialect for {backend}: this version knows {known}, and no installed package "
+        f"offers it (entry points {OFFERED})"
+    )
+    raise ConfigError([text])
 
 
 def warehouse_of(config: Config, name: str, clock: Clock) -> Warehouse:

@@ -7,7 +7,6 @@ and writes columns as Arrow.
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 from abc import ABC, abstractmethod
@@ -22,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from reverse_etl.errors import ReverseEtlError, RightsError, SourceError, WarehouseError
 from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.damage import find_lost, mend_tables, refuse_lost
-from reverse_etl.warehouse.landing import landed
+from reverse_etl.warehouse.landing import land, landed
 from reverse_etl.warehouse.migrations import migrate, read_version, refuse_newer, refuse_older
 from reverse_etl.warehouse.query import single_statement
 from reverse_etl.warehouse.shape import Base, Kind, SourceColumn, State, read_mapping
@@ -79,12 +78,15 @@ class Warehouse(ABC):
         source: Where the queries are asked: here, or in a warehouse that is only read
             (:meth:`read_from`).
         is_only_read: Whether it is such a source.
+        is_ours_alone: Whether it holds nothing of the user's: it is a control database, or works
+            for a source. One that is not there yet is then no mistake.
         tables: Our control tables.
     """
 
     sql: Sql
     capabilities = Capabilities()
     is_only_read = False
+    is_ours_alone = False
 
     def __init__(self, url: str, schema: str, clock: Clock) -> None:
         """Remember where it is; nothing is contacted yet."""
@@ -101,12 +103,13 @@ class Warehouse(ABC):
     def keep_control_in(self, control: Warehouse) -> None:
         """Keep leases, runs and failed records in another database."""
         self.control = control
+        control.is_ours_alone = True
         self.tables = control_tables(self.schema, control.schema)
 
     def read_from(self, source: Warehouse) -> None:
         """Let the queries be asked of another warehouse, which is only read."""
         self.source = source
-        source.is_only_read = True
+        source.is_only_read = self.is_ours_alone = True
         self.sql = landed(self.sql, source.sql)
 
     @property
@@ -134,17 +137,25 @@ class Warehouse(ABC):
         self._let_go()
 
     @contextmanager
-    def looking(self) -> Iterator[Transaction]:
-        """Open for one transaction that changes nothing."""
-        if not self.keeps_control:
-            self.control.open(read_only=True)
+    def opened_to_look(self) -> Iterator[None]:
+        """Open to change nothing.
+
+        Where nothing is temporary, a look needs scratch tables, and a schema for them.
+        """
         try:
-            self.open(read_only=True)
-            with self.transaction() as tx:
-                yield tx
-                tx.abandon()
+            if not self.keeps_control:
+                self.control.open(read_only=True)
+            self.open(read_only=self.capabilities.temporary_tables)
+            yield
         finally:
             self._let_go()
+
+    @contextmanager
+    def looking(self) -> Iterator[Transaction]:
+        """Open for one transaction that changes nothing."""
+        with self.opened_to_look(), self.transaction() as tx:
+            yield tx
+            tx.abandon()
 
     def _let_go(self) -> None:
         try:
@@ -158,6 +169,7 @@ class Warehouse(ABC):
     def open(self, *, read_only: bool = False) -> None:
         """Make the warehouse ready; ``read_only`` where the engine can promise it."""
         del read_only
+        self.refuse_long_names()
         self._engine = self.make_engine()
 
     def close(self) -> None:
@@ -165,6 +177,20 @@ class Warehouse(ABC):
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+
+    def refuse_long_names(self) -> None:
+        """Refuse a schema whose name the engine would cut off, or not take.
+
+        Raises:
+            WarehouseError: It would.
+        """
+        most = self.capabilities.longest_name
+        if len(self.schema.encode()) > most:
+            raise WarehouseError(
+                f"the schema {self.schema} has a name of more than {most} bytes, which "
+                f"{self.url.get_backend_name()} has no room for: give it a shorter one "
+                "(warehouses.NAME.schema)",
+            )
 
     def make_engine(self) -> Engine:
         """Return a SQLAlchemy engine; one connection per use, none kept."""
@@ -196,14 +222,8 @@ class Warehouse(ABC):
             name: A word for them.
             rows: Arrow, with the names of the columns.
         """
-        columns = tuple((field.name, _type_for(field.type)) for field in rows.schema)
-        table = tx.scratch(f"source_{name}", columns)
-        tx.create_empty(table)
-        for batch in rows:
-            tx.upload(table, {field: _plain(batch.column(field)) for field in batch.schema.names})
-        place = _quoted(tx.connection, table.schema, table.name)
-        yield f"SELECT * FROM {place}"  # noqa: S608 - quoted
-        tx.drop(table)
+        with land(tx, name, rows) as query:
+            yield query
 
     @abstractmethod
     def upload(
@@ -673,15 +693,21 @@ class Transaction:
 
     def create_empty(self, table: TableClause) -> None:
         """Create a table without rows; one of :meth:`scratch` is temporary."""
-        if is_scratch(table.name):
-            self._scratch.append(table)
+        self._note_scratch(table)
         self.connection.execute(self.warehouse.empty_table(table))
 
     def create(self, table: TableClause, chosen: SelectBase) -> None:
         """Create a table from a SELECT; one of :meth:`scratch` is temporary."""
-        if is_scratch(table.name):
-            self._scratch.append(table)
+        self._note_scratch(table)
         self.connection.execute(self.warehouse.filled_table(table, chosen))
+
+    def _note_scratch(self, table: TableClause) -> None:
+        """Remember to drop a table that looks like any other to the engine."""
+        if not is_scratch(table.name):
+            return
+        if not self._scratch and not self.warehouse.is_prepared(self):
+            self.warehouse.create_schema(self.connection)
+        self._scratch.append(table)
 
     def sweep(self) -> None:
         """Drop the scratch tables that the engine does not drop by itself."""
@@ -871,41 +897,6 @@ class Transaction:
     def runs_with_tables(self, sync_name: str) -> dict[str, list[int]]:
         """Return, by kind of run table, the runs of a sync that have one, the newest first."""
         return runs_of_tables(sync_name, self.table_names())
-
-
-def _type_for(arrow: pa.DataType) -> type[TypeEngine[Any]]:
-    """Return the type of a column for Arrow values."""
-    for is_it, found in _ARROW_TYPES:
-        if is_it(arrow):
-            return found
-    return sa.String
-
-
-class _Instant(sa.TIMESTAMP):
-    """A time with a zone, also when it is named without parameters."""
-
-    def __init__(self) -> None:
-        super().__init__(timezone=True)
-
-
-_ARROW_TYPES: tuple[tuple[Callable[[pa.DataType], bool], type[TypeEngine[Any]]], ...] = (
-    (pa.types.is_boolean, sa.Boolean),
-    (pa.types.is_integer, sa.BigInteger),
-    (pa.types.is_floating, sa.Double),
-    (pa.types.is_decimal, sa.Numeric),
-    (pa.types.is_date, sa.Date),
-    (lambda arrow: pa.types.is_timestamp(arrow) and arrow.tz is None, sa.DateTime),
-    (pa.types.is_timestamp, _Instant),
-    (pa.types.is_binary, sa.LargeBinary),
-)
-
-
-def _plain(values: pa.Array) -> list[Any]:
-    """Return Arrow values as the drivers take them; nested ones as JSON."""
-    found: list[Any] = values.to_pylist()
-    if not pa.types.is_nested(values.type):
-        return found
-    return [value if value is None else json.dumps(value, default=str) for value in found]
 
 
 def _copied(source: Transaction, target: Transaction, chosen: Chosen, name: str) -> TableClause:

@@ -21,7 +21,7 @@ from pyarrow import parquet
 from reverse_etl.errors import WarehouseError
 from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.rows import arrow_of
-from reverse_etl.warehouse.shape import TIMES, Kind, SourceColumn
+from reverse_etl.warehouse.shape import Kind, SourceColumn
 from reverse_etl.warehouse.sql import Expression, Sql
 from reverse_etl.warehouse.untried import Spelling, UntriedWarehouse
 
@@ -90,16 +90,12 @@ class BigQuerySql(Sql):
             return sa.func.st_astext(expression)  # no CAST knows it ("Conversion rules")
         return super().stored(expression, column)
 
-    def sent(
-        self, expression: Expression, column: SourceColumn, *, as_text: bool, whole_seconds: bool
-    ) -> Expression:
-        """Cut times ("DATETIME_TRUNC", "TIMESTAMP_TRUNC")."""
-        if whole_seconds and column.kind in TIMES:
-            second: Expression = sa.literal_column("SECOND")
-            if column.kind is Kind.INSTANT:
-                return sa.func.timestamp_trunc(expression, second)
-            return sa.func.datetime_trunc(expression, second)
-        return super().sent(expression, column, as_text=as_text, whole_seconds=whole_seconds)
+    def whole_second(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Cut it ("DATETIME_TRUNC", "TIMESTAMP_TRUNC")."""
+        second: Expression = sa.literal_column("SECOND")
+        if column.kind is Kind.INSTANT:
+            return sa.func.timestamp_trunc(expression, second)
+        return sa.func.datetime_trunc(expression, second)
 
     def json_text(self, expression: Expression, column: SourceColumn) -> Expression:
         """Return a value as JSON text ("TO_JSON_STRING"; NULL is ``null``)."""

@@ -1,4 +1,7 @@
-"""What an engine can do, as data: the rest of the code asks, and never compares names."""
+"""What an engine can do, as data: the rest of the code asks, and never compares names.
+
+What only decides how an expression is written is in ``Sql`` (``full_join``, ``read_as``).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,6 @@ class Capabilities:
         row_deletes: Whether single rows can be deleted.
         temporary_tables: Whether a table can be made that nobody else sees and that goes by
             itself.
-        full_join: Whether there is a FULL OUTER JOIN.
         lock_proves_lease: Whether opening it for writing proves that no other process runs.
         deletes_rewrite_new_tables: Whether a delete from a table that the same transaction made
             costs as much as making it.
@@ -30,7 +32,6 @@ class Capabilities:
     transactional_ddl: bool = True
     row_deletes: bool = True
     temporary_tables: bool = True
-    full_join: bool = True
     lock_proves_lease: bool = False
     deletes_rewrite_new_tables: bool = False
     longest_name: int = 63

@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.sql.compiler import DDLCompiler
 
 from reverse_etl.warehouse.capabilities import Capabilities
-from reverse_etl.warehouse.shape import TIMES, Kind, SourceColumn
-from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
+from reverse_etl.warehouse.shape import Kind, SourceColumn
+from reverse_etl.warehouse.sql import Expression, Sql
 from reverse_etl.warehouse.untried import (
     ROWS_FETCHED,
     Spelling,
+    UntriedSql,
     UntriedWarehouse,
     java,
     run_text,
@@ -75,7 +76,7 @@ class DatabricksTables(DDLCompiler):
         return super().create_table_select_suffixes(element, type_, **kw)
 
 
-class DatabricksSql(Sql):
+class DatabricksSql(UntriedSql):
     """Databricks' spelling."""
 
     tokenizer = "databricks"
@@ -105,18 +106,6 @@ class DatabricksSql(Sql):
         if column.kind in {Kind.JSON, Kind.NESTED}:
             return sa.func.to_json(expression)
         return super().stored(expression, column)
-
-    def sent(
-        self, expression: Expression, column: SourceColumn, *, as_text: bool, whole_seconds: bool
-    ) -> Expression:
-        """Cut times: a zone changes nothing about its seconds ("date_trunc function")."""
-        if whole_seconds and column.kind in TIMES:
-            return sa.func.date_trunc("SECOND", expression)
-        return super().sent(expression, column, as_text=as_text, whole_seconds=whole_seconds)
-
-    def trimmed(self, expression: Expression) -> Expression:
-        """Remove white space from both ends ("btrim function")."""
-        return sa.func.btrim(expression, WHITE_SPACE)
 
     def matches(self, expression: Expression, pattern: str) -> Expression:
         """Match by Java's regular expressions ("regexp_like function")."""

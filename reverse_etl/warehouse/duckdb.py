@@ -115,7 +115,8 @@ class DuckDBSql(Sql):
         Measured at 10 million rows: 1.5 times faster than comparing the columns, with half the
         memory. A hash depends on the type, so both sides must have the same types.
         """
-        if comparison.every_row or not comparison.values or not comparison.same_types:
+        hashed = comparison.values and comparison.same_types and not comparison.every_row
+        if not (hashed and self.full_join):
             return super().pairs(now, base, comparison, pending)
         keys = _differing(now, base, comparison)
         if pending is not None:
@@ -161,8 +162,13 @@ def _hashable(value: Expression) -> Expression:
 
 
 class DuckDBWarehouse(Warehouse):
-    """A DuckDB file."""
+    """A DuckDB file.
 
+    Attributes:
+        connection_class: What SQLAlchemy gets as a connection of the driver.
+    """
+
+    connection_class: ClassVar[type[DuckDBConnection]] = DuckDBConnection
     sql = DuckDBSql()
     capabilities = Capabilities(
         lock_proves_lease=True,
@@ -181,8 +187,8 @@ class DuckDBWarehouse(Warehouse):
             WarehouseError: There is no such file, or it is not a DuckDB file.
         """
         path = self.url.database or ""
-        if read_only and self.source is not self and not Path(path).exists():
-            # Nothing is known yet, and there is nothing to ask of it but room.
+        if read_only and self.is_ours_alone and not Path(path).exists():
+            # Nothing is known yet, and nothing is asked of it but room.
             path, read_only = ":memory:", False
         waited = 0.0
         while True:
@@ -220,10 +226,10 @@ class DuckDBWarehouse(Warehouse):
 
     def make_engine(self) -> Engine:
         """Return an engine whose connections all share the one open file."""
-        anchor = self._anchor
+        anchor, wrapped = self._anchor, self.connection_class
         return sa.create_engine(
             "duckdb://",
-            creator=lambda: DuckDBConnection(anchor.cursor()),
+            creator=lambda: wrapped(anchor.cursor()),
             poolclass=NullPool,
             hide_parameters=True,
         )

@@ -7,9 +7,10 @@ what the source says, also where the warehouse that keeps it has only text for i
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -21,6 +22,8 @@ from reverse_etl.warehouse.statements.snapshot import all_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from sqlalchemy.types import TypeEngine
 
     from reverse_etl.warehouse.base import Transaction, Warehouse
     from reverse_etl.warehouse.shape import Shape
@@ -68,15 +71,73 @@ class _Rows:
         self.error: ReverseEtlError | None = None
 
     def watched(self, reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-        """Return the rows."""
-        return pa.RecordBatchReader.from_batches(reader.schema, self._batches(reader))
+        """Return the rows, decimals as text whatever the source hands over: all of one kind."""
+        schema = pa.schema(
+            [pa.field(field.name, _travels_as(field.type)) for field in reader.schema]
+        )
+        return pa.RecordBatchReader.from_batches(schema, self._batches(reader, schema))
 
-    def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    def _batches(self, reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         try:
-            yield from reader
+            for batch in reader:
+                yield batch.cast(schema)
         except Exception as error:
             self.error = self._source.explained_reading(error)
             raise
+
+
+def _travels_as(arrow: pa.DataType) -> pa.DataType:
+    return pa.string() if pa.types.is_decimal(arrow) else arrow
+
+
+# --- into a table ---------------------------------------------------------------------------
+
+
+@contextmanager
+def land(tx: Transaction, name: str, rows: pa.RecordBatchReader) -> Iterator[str]:
+    """Write rows into a scratch table, a piece at a time; yield a query that finds them."""
+    columns = tuple((field.name, _type_for(field.type)) for field in rows.schema)
+    table = tx.scratch(f"source_{name}", columns)
+    tx.create_empty(table)
+    for batch in rows:
+        tx.upload(table, {field: _plain(batch.column(field)) for field in batch.schema.names})
+    yield str(sa.select(*table.c).compile(tx.connection))
+    tx.drop(table)
+
+
+def _type_for(arrow: pa.DataType) -> type[TypeEngine[Any]]:
+    """Return the type of a column for Arrow values."""
+    for is_it, found in _ARROW_TYPES:
+        if is_it(arrow):
+            return found
+    return sa.String
+
+
+class _Instant(sa.TIMESTAMP):
+    """A time with a zone, also when it is named without parameters."""
+
+    def __init__(self) -> None:
+        super().__init__(timezone=True)
+
+
+_ARROW_TYPES: tuple[tuple[Callable[[pa.DataType], bool], type[TypeEngine[Any]]], ...] = (
+    (pa.types.is_boolean, sa.Boolean),
+    (pa.types.is_integer, sa.BigInteger),
+    (pa.types.is_floating, sa.Double),
+    (pa.types.is_decimal, sa.Numeric),
+    (pa.types.is_date, sa.Date),
+    (lambda arrow: pa.types.is_timestamp(arrow) and arrow.tz is None, sa.DateTime),
+    (pa.types.is_timestamp, _Instant),
+    (pa.types.is_binary, sa.LargeBinary),
+)
+
+
+def _plain(values: pa.Array) -> list[Any]:
+    """Return Arrow values as the drivers take them; nested ones as JSON."""
+    found: list[Any] = values.to_pylist()
+    if not pa.types.is_nested(values.type):
+        return found
+    return [value if value is None else json.dumps(value, default=str) for value in found]
 
 
 # --- expressions over what has landed ------------------------------------------------------

@@ -40,7 +40,7 @@ from reverse_etl.warehouse.mariadb_dialect import (
 )
 from reverse_etl.warehouse.migrations import read_version
 from reverse_etl.warehouse.shape import TIMES, Kind, SourceColumn
-from reverse_etl.warehouse.sql import WHITE_SPACE, Comparison, Expression, Sql
+from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
 from reverse_etl.warehouse.statements.changes import count_rows
 from reverse_etl.warehouse.tables import (
     AUDITED_COLUMNS,
@@ -54,7 +54,7 @@ from reverse_etl.warehouse.tables import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import ColumnClause, Connection, Engine, Executable, FromClause, TableClause
+    from sqlalchemy import ColumnClause, Connection, Engine, Executable, TableClause
     from sqlalchemy.sql.selectable import SelectBase
 
 registry.register("mariadb.reverse_etl", "reverse_etl.warehouse.mariadb_dialect", "MariaDBDialect")
@@ -151,6 +151,7 @@ class MariaDBSql(Sql):
         **dict.fromkeys(("tinyblob", "blob", "mediumblob", "longblob"), Kind.BINARY),
     }
     read_as: ClassVar = {Kind.DECIMAL: "number"}
+    full_join = False
 
     def kind(self, type_name: str) -> Kind:
         """Return the kind; what is one bit wide is a boolean, by MariaDB's own custom."""
@@ -192,12 +193,15 @@ class MariaDBSql(Sql):
         self, expression: Expression, column: SourceColumn, *, as_text: bool, whole_seconds: bool
     ) -> Expression:
         """Return what of a stored value is sent."""
-        if whole_seconds and column.kind in TIMES:
-            fraction: Expression = sa.literal_column("MICROSECOND")
-            return sa.func.timestampadd(fraction, -sa.func.microsecond(expression), expression)
         if _is_bits(column):
             return self._plain(expression, column)
-        return super().sent(expression, column, as_text=as_text, whole_seconds=False)
+        return super().sent(expression, column, as_text=as_text, whole_seconds=whole_seconds)
+
+    def whole_second(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Take the fraction away."""
+        del column
+        fraction: Expression = sa.literal_column("MICROSECOND")
+        return sa.func.timestampadd(fraction, -sa.func.microsecond(expression), expression)
 
     def read(self, expression: Expression, column: SourceColumn) -> Expression:
         """Read bits as a number."""
@@ -231,16 +235,6 @@ class MariaDBSql(Sql):
             text = sa.func.json_quote(self.text_of(expression, column))
         return sa.func.coalesce(text, "null", type_=sa.String)
 
-    def pairs(
-        self,
-        now: FromClause,
-        base: FromClause,
-        comparison: Comparison,
-        pending: FromClause | None,
-    ) -> tuple[FromClause, Expression]:
-        """Find who differs first."""
-        return self.pairs_without_full_join(now, base, comparison, pending)
-
     def sum_of_hashes(self, values: Sequence[Expression]) -> Expression:
         """Add up 60 bits of each row's MD5."""
         parts = [_unambiguous(sa.cast(value, sa.LargeBinary)) for value in values]
@@ -267,7 +261,7 @@ class MariaDBWarehouse(Warehouse):
     """A MariaDB database."""
 
     sql = MariaDBSql()
-    capabilities = Capabilities(transactional_ddl=False, full_join=False, longest_name=64)
+    capabilities = Capabilities(transactional_ddl=False, longest_name=64)
 
     # --- connections -----------------------------------------------------------------------
 

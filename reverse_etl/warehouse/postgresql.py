@@ -50,9 +50,6 @@ _SERVER_SIDE = {
     "tcp_user_timeout": "tcp_user_timeout",
 }
 
-# Bytes; what is longer PostgreSQL cuts off, with a notice that nobody reads.
-_LONGEST_NAME = 63
-
 # A process that is stopped inside a transaction keeps its locks, on the lease too, so that nobody
 # could ever take over. Between two statements of ours there is no work that takes so long.
 _IDLE_IN_TRANSACTION = "idle_in_transaction_session_timeout"
@@ -206,13 +203,8 @@ class PostgreSQLWarehouse(Warehouse):
         """Return the engine.
 
         Raises:
-            WarehouseError: The driver is missing, or the schema has a name that would be cut off.
+            WarehouseError: The driver is missing.
         """
-        if len(self.schema.encode()) > _LONGEST_NAME:
-            raise WarehouseError(
-                f"the schema {self.schema} has a name of more than {_LONGEST_NAME} bytes, which "
-                "PostgreSQL would cut off: give it a shorter one (warehouses.NAME.schema)",
-            )
         try:
             engine = super().make_engine()
         except ModuleNotFoundError as error:

@@ -19,8 +19,8 @@ from sqlalchemy.sql.compiler import GenericTypeCompiler
 from reverse_etl.warehouse.base import quoted
 from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.shape import TIMES, Kind, SourceColumn
-from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
-from reverse_etl.warehouse.untried import Spelling, UntriedWarehouse, posix
+from reverse_etl.warehouse.sql import Expression
+from reverse_etl.warehouse.untried import Spelling, UntriedSql, UntriedWarehouse, posix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,10 +82,11 @@ class RedshiftTypes(GenericTypeCompiler):
     visit_TEXT = visit_VARCHAR  # noqa: N815 - as above; TEXT is VARCHAR(256) here
 
 
-class RedshiftSql(Sql):
+class RedshiftSql(UntriedSql):
     """Redshift's spelling."""
 
     tokenizer = "redshift"
+    decimals_as_text = True
     # The driver's names (redshift_connector.utils.oids), then those of information_schema.
     types: ClassVar = {
         **dict.fromkeys(("string", "bpchar", "text", "char", "name", "unknown"), Kind.TEXT),
@@ -112,24 +113,6 @@ class RedshiftSql(Sql):
         if column.kind is Kind.JSON:
             return sa.func.json_serialize(expression)
         return super().stored(expression, column)
-
-    def sent(
-        self, expression: Expression, column: SourceColumn, *, as_text: bool, whole_seconds: bool
-    ) -> Expression:
-        """Cut times: a zone changes nothing about its seconds ("DATE_TRUNC")."""
-        if whole_seconds and column.kind in TIMES:
-            return sa.func.date_trunc("second", expression)
-        return super().sent(expression, column, as_text=as_text, whole_seconds=whole_seconds)
-
-    def read(self, expression: Expression, column: SourceColumn) -> Expression:
-        """Read decimals as text, with all their digits."""
-        if column.kind is Kind.DECIMAL:
-            return sa.cast(expression, sa.String)
-        return expression
-
-    def trimmed(self, expression: Expression) -> Expression:
-        """Remove white space from both ends ("BTRIM")."""
-        return sa.func.btrim(expression, WHITE_SPACE)
 
     def matches(self, expression: Expression, pattern: str) -> Expression:
         """Match with POSIX classes, one line.

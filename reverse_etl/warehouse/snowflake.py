@@ -18,9 +18,9 @@ import sqlalchemy as sa
 
 from reverse_etl.warehouse.base import quoted
 from reverse_etl.warehouse.capabilities import Capabilities
-from reverse_etl.warehouse.shape import TIMES, Kind, SourceColumn
-from reverse_etl.warehouse.sql import Expression, Sql
-from reverse_etl.warehouse.untried import Spelling, UntriedWarehouse, posix
+from reverse_etl.warehouse.shape import Kind, SourceColumn
+from reverse_etl.warehouse.sql import WHITE_SPACE, Expression
+from reverse_etl.warehouse.untried import Spelling, UntriedSql, UntriedWarehouse, posix
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -57,7 +57,7 @@ class SnowflakeSpelling(Spelling):
         return f"CAST('{text}' AS TIMESTAMP_NTZ)"
 
 
-class SnowflakeSql(Sql):
+class SnowflakeSql(UntriedSql):
     """Snowflake's spelling."""
 
     tokenizer = "snowflake"
@@ -92,13 +92,9 @@ class SnowflakeSql(Sql):
             return _as_json(expression)
         return super().stored(expression, column)
 
-    def sent(
-        self, expression: Expression, column: SourceColumn, *, as_text: bool, whole_seconds: bool
-    ) -> Expression:
-        """Cut times: a zone changes nothing about its seconds ("DATE_TRUNC")."""
-        if whole_seconds and column.kind in TIMES:
-            return sa.func.date_trunc("second", expression)
-        return super().sent(expression, column, as_text=as_text, whole_seconds=whole_seconds)
+    def trimmed(self, expression: Expression) -> Expression:
+        """Remove white space from both ends ("TRIM")."""
+        return sa.func.trim(expression, WHITE_SPACE)
 
     def matches(self, expression: Expression, pattern: str) -> Expression:
         """Match with POSIX classes, the only ones that are documented inside brackets.

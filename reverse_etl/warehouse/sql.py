@@ -69,6 +69,9 @@ class Sql:
     read_as: ClassVar[Mapping[Kind, str]] = {Kind.JSON: "json", Kind.DECIMAL: "number"}
     """Kinds that are stored or read as text, to what the text is for who reads it."""
 
+    full_join: ClassVar[bool] = True
+    """Whether there is a FULL OUTER JOIN."""
+
     def kind(self, type_name: str) -> Kind:
         """Return the kind of a type by the engine's name for it."""
         bare = type_name.lower().partition("(")[0].strip()
@@ -122,12 +125,14 @@ class Sql:
         if column.kind is Kind.JSON and not as_text:
             return self.plain_json(expression)
         if whole_seconds and column.kind in TIMES:
-            zoned = column.kind is Kind.INSTANT
-            # A zone's rules are no matter here, and looking them up is dear.
-            return func.date_trunc(
-                "second", func.timezone("UTC", expression) if zoned else expression
-            )
+            return self.whole_second(expression, column)
         return expression
+
+    def whole_second(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Return a time without the part of its second."""
+        zoned = column.kind is Kind.INSTANT
+        # A zone's rules are no matter here, and looking them up is dear.
+        return func.date_trunc("second", func.timezone("UTC", expression) if zoned else expression)
 
     def plain_json(self, expression: Expression) -> Expression:
         """Return stored JSON without white space that says nothing, if the engine can do that."""
@@ -181,6 +186,8 @@ class Sql:
             comparison: What counts as different.
             pending: Identities to consider even when nothing differs, or None.
         """
+        if not self.full_join:
+            return self._pairs_without_full_join(now, base, comparison, pending)
         joined = now.join(base, now.c["_identity"] == base.c["_identity"], full=True)
         differs = self.differs(now, base, comparison)
         if pending is None:
@@ -189,14 +196,14 @@ class Sql:
         joined = joined.join(pending, pending.c["_identity"] == identity, full=True)
         return joined, or_(differs, pending.c["_due"])
 
-    def pairs_without_full_join(
+    def _pairs_without_full_join(
         self,
         now: FromClause,
         base: FromClause,
         comparison: Comparison,
         pending: FromClause | None,
     ) -> tuple[FromClause, Expression]:
-        """Do the same where there is no FULL JOIN: find who differs first, then fetch them."""
+        """Find who differs first, then fetch them."""
         both = now.outerjoin(base, now.c["_identity"] == base.c["_identity"])
         gone = base.outerjoin(now, now.c["_identity"] == base.c["_identity"])
         found = [

@@ -187,7 +187,13 @@ def scratch_name(name: str, mark: str) -> str:
 
 def is_scratch(table_name: str) -> bool:
     """Return whether a table has the name of a scratch table."""
-    return re.match(r"scratch_\d{8}_[0-9a-f]{8}_", table_name) is not None
+    return day_of_scratch(table_name) is not None
+
+
+def day_of_scratch(table_name: str) -> str | None:
+    """Return the day a scratch table was made, as ``20300102``; None for another table."""
+    found = re.match(r"scratch_(\d{8})_[0-9a-f]{8}_", table_name)
+    return found[1] if found else None
 
 
 def is_run_table(table_name: str) -> bool:

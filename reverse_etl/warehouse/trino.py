@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.sql.compiler import GenericTypeCompiler
 
 from reverse_etl.warehouse.capabilities import Capabilities
-from reverse_etl.warehouse.shape import TIMES, Kind, SourceColumn
-from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
-from reverse_etl.warehouse.untried import Spelling, UntriedWarehouse, java
+from reverse_etl.warehouse.shape import Kind, SourceColumn
+from reverse_etl.warehouse.sql import Expression, Sql
+from reverse_etl.warehouse.untried import Spelling, UntriedSql, UntriedWarehouse, java
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,10 +64,11 @@ class TrinoTypes(GenericTypeCompiler):
         return "TIMESTAMP(6)"
 
 
-class TrinoSql(Sql):
+class TrinoSql(UntriedSql):
     """Trino's spelling."""
 
     tokenizer = "trino"
+    decimals_as_text = True
     types: ClassVar = {
         **dict.fromkeys(("varchar", "char"), Kind.TEXT),
         **dict.fromkeys(("tinyint", "smallint", "integer", "bigint"), Kind.INTEGER),
@@ -96,24 +97,6 @@ class TrinoSql(Sql):
         if column.kind is Kind.NESTED:
             return _as_json(expression)
         return super().stored(expression, column)
-
-    def sent(
-        self, expression: Expression, column: SourceColumn, *, as_text: bool, whole_seconds: bool
-    ) -> Expression:
-        """Cut times: a zone changes nothing about its seconds ("Date and time functions")."""
-        if whole_seconds and column.kind in TIMES:
-            return sa.func.date_trunc("second", expression)
-        return super().sent(expression, column, as_text=as_text, whole_seconds=whole_seconds)
-
-    def read(self, expression: Expression, column: SourceColumn) -> Expression:
-        """Read decimals as text, with all their digits."""
-        if column.kind is Kind.DECIMAL:
-            return sa.cast(expression, sa.String)
-        return expression
-
-    def trimmed(self, expression: Expression) -> Expression:
-        """Remove white space from both ends."""
-        return sa.func.btrim(expression, WHITE_SPACE)
 
     def matches(self, expression: Expression, pattern: str) -> Expression:
         """Match by Java's regular expressions ("Regular expression functions")."""

@@ -24,6 +24,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from reverse_etl.errors import ReverseEtlError, WarehouseError
 from reverse_etl.warehouse.base import Warehouse
 from reverse_etl.warehouse.rows import arrow_of
+from reverse_etl.warehouse.shape import Kind
+from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, TableClause
     from sqlalchemy.types import TypeEngine
 
-    from reverse_etl.warehouse.shape import Kind
+    from reverse_etl.warehouse.shape import SourceColumn
 
 # Rows written by one INSERT. Services limit the length of a statement: 1 MB at BigQuery and Trino.
 ROWS_INSERTED = 200
@@ -57,6 +59,30 @@ class Spelling(SQLCompiler):
         """Give a window an order that says nothing, where an engine insists on one."""
         text = str(super().visit_over(over, **kw))  # type: ignore[no-untyped-call]
         return f"{text.removesuffix('()')}(ORDER BY {by})" if text.endswith("OVER ()") else text
+
+
+class UntriedSql(Sql):
+    """What most of them spell alike, by the pages on ``date_trunc`` and ``btrim`` of each.
+
+    Attributes:
+        decimals_as_text: Whether a driver that gives rows would round them.
+    """
+
+    decimals_as_text: ClassVar[bool] = False
+
+    def read(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Read decimals with all their digits."""
+        as_text = self.decimals_as_text and column.kind is Kind.DECIMAL
+        return sa.cast(expression, sa.String) if as_text else expression
+
+    def whole_second(self, expression: Expression, column: SourceColumn) -> Expression:
+        """Cut it: a zone changes nothing about its seconds."""
+        del column
+        return sa.func.date_trunc("second", expression)
+
+    def trimmed(self, expression: Expression) -> Expression:
+        """Remove white space from both ends."""
+        return sa.func.btrim(expression, WHITE_SPACE)
 
 
 class UntriedWarehouse(Warehouse):

@@ -29,6 +29,7 @@ from reverse_etl.delivery.transport import Transport
 from reverse_etl.ports import Ports, http_transport
 from reverse_etl.report import RunReport
 from reverse_etl.run import Options, run_sync
+from reverse_etl.testing import loose
 from reverse_etl.testing.patience import PatientClock
 
 SYNC = "vip"
@@ -40,6 +41,8 @@ CREATE_PEOPLE = (
     "CREATE TABLE people"
     " (id INTEGER, user_id TEXT, email TEXT, plan TEXT, city TEXT, score DOUBLE PRECISION)"
 )
+
+loose.make_known()
 
 FINISHED = {"succeeded", "completed_with_failures"}
 
@@ -176,6 +179,24 @@ class Apart(Database):
         return self.home.sql(query) if ours else super().sql(query)
 
 
+class Beside(Database):
+    """A DuckDB that keeps no two statements together, and a control database beside it."""
+
+    def __init__(self, url: str, control: str) -> None:
+        super().__init__(url)
+        self.control = Database(control)
+
+    def release(self) -> None:
+        """Let go of both."""
+        super().release()
+        self.control.release()
+
+    def sql(self, query: str) -> list[dict[str, Any]]:
+        """Run one statement where it belongs."""
+        there = any(name in query for name in ("sync_state", "sync_runs", "failed_records"))
+        return self.control.sql(query) if there else super().sql(query)
+
+
 # --- the world -------------------------------------------------------------------------------
 
 
@@ -250,6 +271,12 @@ class World:
         if isinstance(self.database, Apart):
             warehouses["local"]["workspace"] = "home"
             warehouses["home"] = {"url": self.database.home.url}
+        if isinstance(self.database, Beside):
+            warehouses["local"] |= {
+                "url": self.database.url.replace("duckdb:", "loose:"),
+                "control": "control",
+            }
+            warehouses["control"] = {"url": self.database.control.url}
         document = {
             "warehouses": warehouses,
             "destinations": {"iterable": account | self.destination},
@@ -567,7 +594,11 @@ def database(request: pytest.FixtureRequest) -> Database:
     duckdb_url: str = request.getfixturevalue("duckdb_url")
     if request.param == "duckdb":
         return Database(duckdb_url)
+    if request.param == "beside control":
+        return Beside(duckdb_url, duckdb_url.replace(".duckdb", "_control.duckdb"))
     url: str = request.getfixturevalue("postgres_url")
+    if request.param == "read only, to postgresql":
+        return Apart(duckdb_url, url)
     return Database(url) if request.param == "postgresql" else Apart(url, duckdb_url)
 
 

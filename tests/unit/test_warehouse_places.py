@@ -12,7 +12,7 @@ from reverse_etl.errors import ConfigError
 from reverse_etl.testing import loose
 from reverse_etl.warehouse import warehouse_of
 
-assert loose.LooseWarehouse.capabilities.transactions is False  # importing it makes it known
+loose.make_known()
 
 
 def config(folder: Path, warehouses: str) -> Config:

@@ -54,6 +54,6 @@ FROM (
       ELSE base.`extras` END AS `extras`
   FROM reverse_etl.snapshot_vip_5
   FULL OUTER JOIN reverse_etl.snapshot_vip_4 AS base ON reverse_etl.snapshot_vip_5.`_identity` = base.`_identity`
-  WHERE (reverse_etl.snapshot_vip_5.`_identity` IS DISTINCT FROM base.`_identity` OR CAST(reverse_etl.snapshot_vip_5.`paid` AS STRING) IS DISTINCT FROM CAST(base.`paid` AS STRING) OR reverse_etl.snapshot_vip_5.`paid` IS DISTINCT FROM base.`paid` OR date_trunc('SECOND', reverse_etl.snapshot_vip_5.`seen`) IS DISTINCT FROM date_trunc('SECOND', base.`seen`) OR date_trunc('SECOND', reverse_etl.snapshot_vip_5.`joined`) IS DISTINCT FROM date_trunc('SECOND', base.`joined`) OR reverse_etl.snapshot_vip_5.`extras` IS DISTINCT FROM base.`extras`)
+  WHERE (reverse_etl.snapshot_vip_5.`_identity` IS DISTINCT FROM base.`_identity` OR CAST(reverse_etl.snapshot_vip_5.`paid` AS STRING) IS DISTINCT FROM CAST(base.`paid` AS STRING) OR reverse_etl.snapshot_vip_5.`paid` IS DISTINCT FROM base.`paid` OR date_trunc('second', reverse_etl.snapshot_vip_5.`seen`) IS DISTINCT FROM date_trunc('second', base.`seen`) OR date_trunc('second', reverse_etl.snapshot_vip_5.`joined`) IS DISTINCT FROM date_trunc('second', base.`joined`) OR reverse_etl.snapshot_vip_5.`extras` IS DISTINCT FROM base.`extras`)
       AND true
 ) AS planned;
