@@ -237,7 +237,8 @@ class Planner:
     @contextmanager
     def leased(self) -> Iterator[Lease]:
         """Hold the sync's lease."""
-        lease = Lease(self.warehouse, self.sync_name, seconds=30, clock=self.warehouse.clock)
+        control = self.warehouse.control
+        lease = Lease(control, self.sync_name, seconds=30, clock=self.warehouse.clock)
         lease.take()
         try:
             yield lease
@@ -246,8 +247,8 @@ class Planner:
 
     def _commit(self, tx: Transaction, config: SyncConfig, lease: Lease, *, full: bool) -> Plan:
         state = self.warehouse.tables.state
-        lease.guard(tx.run(control.number_run(state, self.sync_name, lease.token)))
-        run_id = tx.rows(control.read_state(state, self.sync_name))[0].last_run_id
+        lease.guard(tx.control.run(control.number_run(state, self.sync_name, lease.token)))
+        run_id = tx.control.rows(control.read_state(state, self.sync_name))[0].last_run_id
         base = tx.state(self.sync_name).base
         plan = make_plan(tx, config, self.destination, base, run_id=run_id, full=full)
         columns = base.columns if base else None
@@ -261,7 +262,7 @@ class Planner:
             mapping=plan.shape.mapping(),
             account={},
         )
-        lease.guard(tx.run(committed))
+        lease.guard(tx.control.run(committed))
         return plan
 
     def _confirm(self, lease: Lease, position: int) -> None:
@@ -273,7 +274,7 @@ class Planner:
             send_limit=position,
             requests_sent=0,
         )
-        with self.warehouse.transaction() as tx:
+        with self.warehouse.control.transaction() as tx:
             lease.guard(tx.run(advanced))
 
     def _settle(self, lease: Lease, plan: Plan, refused: Collection[str]) -> None:
@@ -313,6 +314,20 @@ class Planner:
             )
             return [tuple(row) for row in found.all()]
 
+    def control_execute(self, *statements: str) -> None:
+        """Run statements where leases, runs and failed records are."""
+        self._of_control.execute(*statements)
+
+    def control_rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Read the rows of a statement where leases, runs and failed records are."""
+        return self._of_control.rows(statement)
+
+    @property
+    def _of_control(self) -> Planner:
+        if self.warehouse.keeps_control:
+            return self
+        return _Plain(self.warehouse.control, self.sync_name, self.destination)
+
     def scalar(self, statement: str) -> Any:  # noqa: ANN401 - as the statement says
         """Read one value."""
         return self.rows(statement)[0][0]
@@ -326,3 +341,11 @@ class Planner:
             names = list(take.selected_columns)[:3]
             chosen = take.with_only_columns(*names, maintain_column_froms=True)
             return [tuple(row) for row in tx.rows(chosen)]
+
+
+class _Plain(Planner):
+    """Of a control database, which takes the statements of a suite as they are."""
+
+    @staticmethod
+    def spell(statement: str) -> str:
+        return statement

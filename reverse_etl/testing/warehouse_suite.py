@@ -4,8 +4,10 @@ A test module of a warehouse holds one class per part of the suite::
 
     class TestQueries(MyWarehouse, QuerySuite): ...
 
-where ``MyWarehouse`` derives from :class:`WarehouseSuite` and has a fixture ``url``. The rows are
-the suite's, the spelling of the engine's types and of its own syntax are the class's.
+where ``MyWarehouse`` derives from :class:`WarehouseSuite` and has a fixture ``url``, and a fixture
+``control_url`` where the engine needs a control database. The rows are the suite's, the spelling
+of the engine's types and of its own syntax are the class's. What does not work gets one of three
+marks, each with its reason: :func:`not_implemented`, :func:`not_yet_possible`, :func:`never`.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ import re
 import string
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+import sqlglot
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -47,24 +50,96 @@ if TYPE_CHECKING:
 
     from reverse_etl.warehouse.base import Warehouse
 
+
+def not_implemented(reason: str) -> pytest.MarkDecorator:
+    """Mark a test that fails because nobody has built it for this engine."""
+    return pytest.mark.xfail(reason=f"not implemented: {reason}", strict=True)
+
+
+def not_yet_possible(reason: str) -> pytest.MarkDecorator:
+    """Mark a test that fails until the engine or its driver changes; name what is awaited."""
+    return pytest.mark.xfail(reason=f"not yet possible: {reason}", strict=True)
+
+
+def never(reason: str) -> pytest.MarkDecorator:
+    """Mark a test that fails because of what the engine is."""
+    return pytest.mark.xfail(reason=f"never: {reason}", strict=True)
+
+
 # Stands in the rows of a query that fails, and may be in no message.
 CANARY = "canary'\"o@secret.example"
 _BIG = 4815162342108
+
+
+_OBJECTS = (
+    "select schema_name, table_name from information_schema.schemata "
+    "left join information_schema.tables on table_schema = schema_name"
+)
 
 
 class WarehouseSuite:
     """An open warehouse, empty, for each test.
 
     A subclass has a fixture ``url`` that returns the SQLAlchemy URL of an empty database.
+
+    Attributes:
+        schema: Where our tables are.
+        spelling: What ``sqlglot`` calls the engine's SQL, if statements of the suite, which are
+            PostgreSQL's, have to be said in it.
+        said: Statements of the suite that it would say wrongly, to the engine's.
+        verbatim: Beginnings of statements that need no translation.
     """
 
     schema: ClassVar[str] = "reverse_etl"
+    spelling: ClassVar[str | None] = None
+    said: ClassVar[Mapping[str, str]] = {}
+    verbatim: ClassVar[Sequence[str]] = ()
 
     @pytest.fixture
-    def warehouse(self, url: str) -> Iterator[Warehouse]:
+    def control_url(self) -> str | None:
+        """Return the URL of an empty control database, where the engine needs one."""
+        return None
+
+    @pytest.fixture
+    def warehouse_in(self, url: str, control_url: str | None) -> Callable[[str], Warehouse]:
+        """Return what makes the warehouse with our tables in a schema, still closed."""
+
+        def make(schema: str) -> Warehouse:
+            made = warehouse_at(url, schema, StandingClock())
+            if control_url is not None:
+                made.keep_control_in(warehouse_at(control_url, schema, StandingClock()))
+            return made
+
+        return make
+
+    @pytest.fixture
+    def warehouse(self, warehouse_in: Callable[[str], Warehouse]) -> Iterator[Warehouse]:
         """Open the warehouse for one test."""
-        with warehouse_at(url, self.schema, StandingClock()) as opened:
+        with warehouse_in(self.schema) as opened:
             yield opened
+
+    @pytest.fixture(autouse=True)
+    def _spell(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Planner, "spell", staticmethod(self.spell))
+
+    def spell(self, statement: str) -> str:
+        """Say a statement of the suite in the engine's words."""
+        if statement in self.said:
+            return self.said[statement]
+        if self.spelling is None or any(map(statement.startswith, self.verbatim)):
+            return statement
+        (said,) = sqlglot.transpile(statement, read="postgres", write=self.spelling)
+        return said
+
+    def objects(self, warehouse: Warehouse) -> set[tuple[Any, ...]]:
+        """Return the names of all schemas and of what is in them."""
+        with warehouse.transaction() as tx:
+            found = tx.connection.exec_driver_sql(_OBJECTS)
+            return {tuple(row) for row in found.all()}
+
+    def has_table(self, planner: Planner, name: str) -> bool:
+        """Return whether our schema has a table."""
+        return (self.schema, name) in self.objects(planner.warehouse)
 
     @pytest.fixture
     def planner(self, warehouse: Warehouse) -> Planner:
@@ -340,17 +415,11 @@ class QuerySuite(WarehouseSuite):
     def test_a_failing_query_leaves_nothing_behind(self, planner: Planner) -> None:
         """The transaction takes every table of the run with it."""
         planner.run("select 1 as id, 'a@x.org' as email")
-        before = planner.rows(_TABLES)
+        before = self.objects(planner.warehouse)
         with pytest.raises(SourceError):
             planner.run("select 1/0 as id, cast('x' || 1 as integer) as email")
-        assert planner.rows(_TABLES) == before
+        assert self.objects(planner.warehouse) == before
         assert planner.run("select 1 as id, 'a@x.org' as email").counts == (0, 0, 0)
-
-
-_TABLES = (
-    "select table_schema, table_name from information_schema.tables "
-    "where table_schema = 'reverse_etl' order by 1, 2"
-)
 
 
 # --- values --------------------------------------------------------------------------------
@@ -698,16 +767,16 @@ class FieldSetSuite(WarehouseSuite):
         planner.run(everybody, fields=["a"])
         planner.run(self.people(), fields=["b"], refused=["p@x.org"])
         fields = "select fields from reverse_etl.failed_records"
-        assert planner.rows(fields) == [('["a"]',)]
+        assert planner.control_rows(fields) == [('["a"]',)]
         back = planner.run(everybody, fields=["b"], refused=["p@x.org"])
         assert self.cleared(back) == {"p": [["a"], ["b"]]}
-        assert planner.rows(fields) == [('["a"]\n["b"]',)]
+        assert planner.control_rows(fields) == [('["a"]\n["b"]',)]
         left = planner.run(self.people(), fields=["c"], refused=["p@x.org"])
         assert self.cleared(left) == {"p": [["a"], ["b"]]}
         assert self.cleared(planner.run(self.people(), full=True, refused=[])) == {
             "p": [["a"], ["b"]]
         }
-        assert planner.rows(fields) == []
+        assert planner.control_rows(fields) == []
 
     def test_a_failure_that_waits_still_counts(self, planner: Planner) -> None:
         """It is not due, so its run plans nothing; but who leaves may hold its fields."""
@@ -770,7 +839,7 @@ class FieldSetSuite(WarehouseSuite):
         assert planned.page is not None
         assert planned.page.schema.names == ["_identity", "_alias", "email", "b"]
         found = one.rows("select _fields from reverse_etl.changes_plain_2")
-        found += one.rows("select fields from reverse_etl.failed_records")
+        found += one.control_rows("select fields from reverse_etl.failed_records")
         assert found == [(None,), (None,)]
 
 
@@ -919,20 +988,23 @@ class SchemaSuite(WarehouseSuite):
         planner = Planner(warehouse)
         planner.run("select 1 as id, 'a@x.org' as email")
         warehouse.prepare_schema()
-        assert planner.scalar("select count(*) from reverse_etl.schema_version") == 1
+        versions = "select version from reverse_etl.schema_version"
+        assert planner.control_rows(versions) == [(SCHEMA_VERSION,)]
         assert planner.run("select 1 as id, 'a@x.org' as email").counts == (0, 0, 0)
 
     def test_tables_of_another_version_are_refused(self, planner: Planner) -> None:
         """With both versions and what to do."""
-        planner.execute("update reverse_etl.schema_version set version = 999")
+        planner.control_execute("update reverse_etl.schema_version set version = 999")
         words = rf"schema reverse_etl have version 999.*needs {SCHEMA_VERSION}"
         with pytest.raises(WarehouseError, match=words):
             planner.warehouse.prepare_schema()
 
     @pytest.mark.parametrize("name", ['we"ird', "100%", "%s", "Upper.Case", "ünï'", "a:b"])
-    def test_the_schema_may_have_any_name(self, url: str, name: str) -> None:
+    def test_the_schema_may_have_any_name(
+        self, warehouse_in: Callable[[str], Warehouse], name: str
+    ) -> None:
         """Through a first load, recorded failures, an update and a delete."""
-        with warehouse_at(url, name, StandingClock()) as warehouse:
+        with warehouse_in(name) as warehouse:
             planner = Planner(warehouse)
             query = "select id, 'p' || id || '@x.org' as email, {} as v from (values {}) as t(id)"
             first = planner.run(query.format("'%'", "(1), (2)"), fields=["v"])
@@ -949,17 +1021,19 @@ class SchemaSuite(WarehouseSuite):
             assert planner.rows(f"select _identity, v from {view}") == [("p1@x.org", ":x")]
 
     @pytest.mark.parametrize("name", ["reverse_etl", 'we"ird', "100%"])
-    def test_rights_are_proven_and_nothing_stays(self, url: str, name: str) -> None:
+    def test_rights_are_proven_and_nothing_stays(
+        self, warehouse_in: Callable[[str], Warehouse], name: str
+    ) -> None:
         """Before the first run, and with tables that are in use."""
-        with warehouse_at(url, name, StandingClock()) as warehouse:
-            before = _objects(warehouse)
+        with warehouse_in(name) as warehouse:
+            before = self.objects(warehouse)
             warehouse.prove_rights()
-            assert _objects(warehouse) == before
+            assert self.objects(warehouse) == before
             planner = Planner(warehouse)
             planner.run("select 1 as id, 'a@x.org' as email")
-            before = _objects(warehouse)
+            before = self.objects(warehouse)
             warehouse.prove_rights()
-            assert _objects(warehouse) == before
+            assert self.objects(warehouse) == before
             assert planner.run("select 1 as id, 'a@x.org' as email").counts == (0, 0, 0)
 
     def test_an_error_undoes_tables_too(self, planner: Planner) -> None:
@@ -970,14 +1044,14 @@ class SchemaSuite(WarehouseSuite):
                 "insert into reverse_etl.half values (1)",
                 "select * from no_such_table",
             )
-        assert ("reverse_etl", "half") not in planner.rows(_TABLES)
+        assert not self.has_table(planner, "half")
 
     def test_an_abandoned_transaction_leaves_nothing(self, planner: Planner) -> None:
         """Without an error."""
         with planner.warehouse.transaction() as tx:
             tx.connection.exec_driver_sql("create table reverse_etl.half (a integer)")
             tx.abandon()
-        assert ("reverse_etl", "half") not in planner.rows(_TABLES)
+        assert not self.has_table(planner, "half")
 
     def test_a_failed_upload_is_our_error(self, planner: Planner) -> None:
         """And takes the transaction with it; the text names no value."""
@@ -1244,13 +1318,3 @@ class FileLeaseSuite(LeaseSuite):
         planner.warehouse.clock.sleep(3600)
         lease.check(10)
         assert planner.rows("select * from reverse_etl.sync_state") == before
-
-
-def _objects(warehouse: Warehouse) -> set[tuple[Any, ...]]:
-    """Return the names of all schemas and of what is in them."""
-    with warehouse.transaction() as tx:
-        found = tx.connection.exec_driver_sql(
-            "select schema_name, table_name from information_schema.schemata "
-            "left join information_schema.tables on table_schema = schema_name"
-        )
-        return {tuple(row) for row in found.all()}

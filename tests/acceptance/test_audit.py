@@ -20,7 +20,7 @@ from reverse_etl.ports import Ports
 if TYPE_CHECKING:
     from connectors.iterable.sandbox.people import ProjectType
     from reverse_etl.report import AuditReport
-    from tests.acceptance.conftest import World
+    from tests.world import World
 
 LIST = "VIP customers"
 SYNC = "vip"

@@ -12,7 +12,7 @@ from reverse_etl.check import check
 from reverse_etl.preview import preview
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Beside, World
+    from tests.world import Beside, World
 
 pytestmark = pytest.mark.parametrize("database", ["beside control"], indirect=True)
 

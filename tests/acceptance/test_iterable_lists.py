@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reverse_etl.connector import AccountSettings, Answer, Request
     from reverse_etl.delivery.transport import Transport
     from reverse_etl.report import RunReport
-    from tests.acceptance.conftest import World
+    from tests.world import World
 
     NewWorld = Callable[[ProjectType], World]
 

@@ -9,7 +9,7 @@ import pytest
 from connectors.iterable.sandbox import Fault
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import World
+    from tests.world import World
 
 # Arithmetic on counts; that both engines count alike is seen everywhere else.
 pytestmark = pytest.mark.parametrize("database", ["duckdb"], indirect=True)

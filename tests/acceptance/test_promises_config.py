@@ -11,7 +11,7 @@ from connectors.iterable.sandbox import Fault, Sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.acceptance.conftest import World
+    from tests.world import World
 
 
 # Whose account it is does not depend on the warehouse.

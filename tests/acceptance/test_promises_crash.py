@@ -11,7 +11,7 @@ from reverse_etl.errors import WarehouseError
 from reverse_etl.settle import retain
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import World
+    from tests.world import World
 
 # Killed at every n-th statement of a run, which has about eighty.
 STATEMENT_STEP = 11

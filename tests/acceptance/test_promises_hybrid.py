@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from connectors.iterable.sandbox import Fault
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import World
+    from tests.world import World
 
 
 def test_identity_is_the_user_id_else_the_address(hybrid: World) -> None:

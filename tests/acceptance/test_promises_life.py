@@ -9,7 +9,7 @@ import pytest
 from connectors.iterable.sandbox import Fault
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import World
+    from tests.world import World
 
 # What is about the order of requests, or told by others here too, needs no second warehouse.
 duckdb_only = pytest.mark.parametrize("database", ["duckdb"], indirect=True)

@@ -10,11 +10,11 @@ import pytest
 from connectors.iterable.sandbox import Fault
 from reverse_etl.connector import Operation
 from reverse_etl.preview import preview
-from tests.acceptance.conftest import address, first_profile_sync
+from tests.world import address, first_profile_sync
 
 if TYPE_CHECKING:
     from connectors.iterable.sandbox.people import ProjectType
-    from tests.acceptance.conftest import World
+    from tests.world import World
 
 # What is about the destination, or told by others here too, needs no second warehouse.
 duckdb_only = pytest.mark.parametrize("database", ["duckdb"], indirect=True)

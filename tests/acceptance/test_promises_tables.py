@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from connectors.iterable.sandbox import Fault
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import World
+    from tests.world import World
 
 SYNC_RUNS = """
     sync_name sync_run_id trigger sync_type status scheduled_for started_at finished_at

@@ -10,13 +10,13 @@ import pytest
 
 from reverse_etl.check import check
 from reverse_etl.preview import preview
-from tests.acceptance.conftest import Database
+from tests.world import Database
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reverse_etl.testing.postgres import PostgresServer
-    from tests.acceptance.conftest import Apart, World
+    from tests.world import Apart, World
 
 from_postgresql = pytest.mark.parametrize("database", ["read only"], indirect=True)
 to_postgresql = pytest.mark.parametrize("database", ["read only, to postgresql"], indirect=True)

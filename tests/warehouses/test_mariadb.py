@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-import sqlglot
 import yaml
 
 from connectors.iterable.identifiers import EMAIL, USER_ID
@@ -36,6 +35,7 @@ from reverse_etl.testing.warehouse_suite import (
     Values,
     ValueSuite,
     WarehouseSuite,
+    never,
 )
 from reverse_etl.warehouse import warehouse_at
 
@@ -46,7 +46,7 @@ if MISSING is not None:
 DAY = 86_400_000_000
 SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
 
-COMMITS = "never: in MariaDB, making a table commits what was done before"
+COMMITS = "in MariaDB, making a table commits what was done before"
 
 
 @pytest.fixture(scope="module")
@@ -66,32 +66,10 @@ def url(server: MariaDBServer) -> str:
 
 
 class MariaDB(WarehouseSuite):
-    """A suite whose SQL is said in MariaDB's words.
-
-    Attributes:
-        said: Statements of the suite, to MariaDB's.
-        verbatim: Beginnings of statements that are MariaDB's already.
-    """
-
-    said: ClassVar[Mapping[str, str]] = {}
-    verbatim: ClassVar[Sequence[str]] = ()
-
-    @pytest.fixture(autouse=True)
-    def _spell(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Planner, "spell", staticmethod(self.spell))
+    spelling = "mysql"
 
     def spell(self, statement: str) -> str:
-        if statement in self.said:
-            return self.said[statement]
-        if any(map(statement.startswith, self.verbatim)):
-            return statement
-        return in_mariadb(statement)
-
-
-def in_mariadb(statement: str) -> str:
-    """Say a plain statement of a suite, which is PostgreSQL's, in MariaDB's words."""
-    (said,) = sqlglot.transpile(statement, read="postgres", write="mysql")
-    return re.sub(r"NEXTVAL\('(\w+)'\)", r"NEXTVAL(\1)", said)
+        return re.sub(r"NEXTVAL\('(\w+)'\)", r"NEXTVAL(\1)", super().spell(statement))
 
 
 # --- queries -------------------------------------------------------------------------------
@@ -261,11 +239,11 @@ class TestFieldSets(MariaDB, FieldSetSuite):
 
 
 class TestSchema(MariaDB, SchemaSuite):
-    @pytest.mark.xfail(reason=COMMITS)
+    @never(COMMITS)
     def test_an_error_undoes_tables_too(self, planner: Planner) -> None:
         super().test_an_error_undoes_tables_too(planner)
 
-    @pytest.mark.xfail(reason=COMMITS)
+    @never(COMMITS)
     def test_an_abandoned_transaction_leaves_nothing(self, planner: Planner) -> None:
         super().test_an_abandoned_transaction_leaves_nothing(planner)
 
