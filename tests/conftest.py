@@ -20,6 +20,12 @@ settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the acceptance tests be played in another engine."""
+    text = "play the acceptance tests in this engine instead of DuckDB and PostgreSQL"
+    parser.addoption("--warehouse", help=text)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """Start one PostgreSQL for all tests; a test fails, and is not skipped, without it."""

@@ -120,6 +120,14 @@ class Database:
         self.engine = sa.make_url(url).get_backend_name()
         self._open: Any = None
 
+    def warehouses(self) -> dict[str, dict[str, str]]:
+        """Return the blocks of the config; the sync's is ``local``."""
+        return {"local": {"url": "${WAREHOUSE_URL}", "schema": "reverse_etl"}}
+
+    def said(self, query: str) -> str:
+        """Return a query of a test in the engine's words."""
+        return query
+
     def release(self) -> None:
         """Let go of the connection: a DuckDB file has one user at a time."""
         if self._open is not None:
@@ -146,6 +154,13 @@ class Database:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def tables(self) -> set[str]:
+        """Return the tables and views of our schema."""
+        rows = self.sql(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'reverse_etl'"
+        )
+        return {row["table_name"] for row in rows}
+
     def replace(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Let the table hold these rows and no others."""
         mark = "?" if self.engine == "duckdb" else "%s"
@@ -163,6 +178,11 @@ class Apart(Database):
     def __init__(self, url: str, home: str) -> None:
         super().__init__(url)
         self.home = Database(home)
+
+    def warehouses(self) -> dict[str, dict[str, str]]:
+        """Return the blocks of both."""
+        (local,) = super().warehouses().values()
+        return {"local": local | {"workspace": "home"}, "home": {"url": self.home.url}}
 
     def release(self) -> None:
         """Let go of both."""
@@ -182,6 +202,11 @@ class Beside(Database):
         super().__init__(url)
         self.control = Database(control)
 
+    def warehouses(self) -> dict[str, dict[str, str]]:
+        """Return the blocks of both."""
+        loose = {"url": self.url.replace("duckdb:", "loose:"), "control": "control"}
+        return {"local": loose, "control": {"url": self.control.url}}
+
     def release(self) -> None:
         """Let go of both."""
         super().release()
@@ -189,8 +214,12 @@ class Beside(Database):
 
     def sql(self, query: str) -> list[dict[str, Any]]:
         """Run one statement where it belongs."""
-        there = any(name in query for name in ("sync_state", "sync_runs", "failed_records"))
-        return self.control.sql(query) if there else super().sql(query)
+        return self.control.sql(query) if is_of_control(query) else super().sql(query)
+
+
+def is_of_control(query: str) -> bool:
+    """Whether a statement is about a table that a control database would hold."""
+    return any(name in query for name in ("sync_state", "sync_runs", "failed_records"))
 
 
 # --- the world -------------------------------------------------------------------------------
@@ -207,6 +236,7 @@ class World:
         sync: Keys of the sync in the config, to be changed by a test.
         destination: Keys of the destination in the config.
         engine: Keys of ``engine:`` in the config.
+        beside: More warehouses of the config.
         clock: Time.
         sent: Requests of the run at work, or of the last one.
         key: The API key of the config.
@@ -221,6 +251,7 @@ class World:
     sync: dict[str, Any] = field(default_factory=dict)
     destination: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, dict[str, str]] = field(default_factory=dict)
     key: str = KEY
     clock: PatientClock = field(default_factory=PatientClock)
     sent: list[Sent] = field(default_factory=list)
@@ -263,26 +294,22 @@ class World:
             "project_type": self.sandbox.settings.project_type,
             "requests_per_second": 0,
         }
-        warehouses = {"local": {"url": "${WAREHOUSE_URL}", "schema": "reverse_etl"}}
-        if isinstance(self.database, Apart):
-            warehouses["local"]["workspace"] = "home"
-            warehouses["home"] = {"url": self.database.home.url}
-        if isinstance(self.database, Beside):
-            warehouses["local"] |= {
-                "url": self.database.url.replace("duckdb:", "loose:"),
-                "control": "control",
-            }
-            warehouses["control"] = {"url": self.database.control.url}
         document = {
-            "warehouses": warehouses,
+            "warehouses": self.database.warehouses() | self.beside,
             "destinations": {"iterable": account | self.destination},
             "engine": self.engine,
-            "syncs": {SYNC: self.sync},
+            "syncs": {SYNC: self.sync | {"source": self._source()}},
         }
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(document), encoding="utf-8")
         variables = {"ITERABLE_API_KEY": self.key, "WAREHOUSE_URL": self.database.url}
         return load_config(path, variables)
+
+    def _source(self) -> dict[str, Any]:
+        source: dict[str, Any] = dict(self.sync["source"])
+        if "query" in source:
+            source["query"] = self.database.said(source["query"])
+        return source
 
     # --- running -----------------------------------------------------------------------------
 
@@ -306,7 +333,7 @@ class World:
         self.dies_before_request, self.dies_after_request = before, after
         with pytest.raises(Killed):
             self.run_unchecked(lambda: False, options)
-        self._bury()
+        self.bury()
 
     def run_unchecked(self, stop: Callable[[], bool], options: Mapping[str, Any]) -> RunReport:
         """Run the sync, whatever becomes of it."""
@@ -329,14 +356,14 @@ class World:
             Whether it was killed; a run may have fewer statements.
         """
         try:
-            with _killed_at(moment):
+            with killed_at(moment):
                 self.run_unchecked(lambda: False, options)
         except Killed:
-            self._bury()
+            self.bury()
             return True
         return False
 
-    def _bury(self) -> None:
+    def bury(self) -> None:
         """Let the lease be one of a process that died a while ago; this one lives on."""
         if "sync_state" in self.tables():
             self.sql(
@@ -438,10 +465,7 @@ class World:
 
     def tables(self) -> set[str]:
         """Return the tables and views of our schema."""
-        rows = self.sql(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'reverse_etl'"
-        )
-        return {row["table_name"] for row in rows}
+        return self.database.tables()
 
     def kept(self) -> dict[str, list[str]]:
         """Return all that we keep, but for ``sync_runs`` and the row with the lease."""
@@ -543,7 +567,7 @@ def first_profile_sync() -> dict[str, Any]:
 
 
 @contextmanager
-def _killed_at(moment: int | str) -> Iterator[None]:
+def killed_at(moment: int | str) -> Iterator[None]:
     """Kill at a statement, once: what comes after it (giving the lease back) goes through."""
     said = 0
     dead = False

@@ -17,6 +17,7 @@ from reverse_etl.cli import (
     checking,
     demo,
     lists_command,
+    move_command,
     preview_command,
     running,
     sandboxing,
@@ -65,6 +66,7 @@ def _app() -> typer.Typer:
     app.command("runs")(showing.runs)
     app.command("failures")(showing.failures)
     app.command("lists", epilog=lists_command.EXAMPLE)(lists_command.lists)
+    app.command("move", epilog=move_command.EXAMPLE)(move_command.move)
     app.command("sandbox", add_help_option=False, context_settings=sandboxing.TAKES_ANYTHING)(
         sandboxing.sandbox,
     )

@@ -136,6 +136,17 @@ class Warehouse(ABC):
         del kind, error, trace
         self._let_go()
 
+    @property
+    def place(self) -> str:
+        """Where its tables are, in words, without who may open it."""
+        url = sa.URL.create(
+            self.url.get_backend_name(),
+            host=self.url.host,
+            port=self.url.port,
+            database=self.url.database,
+        )
+        return f"{url} schema {self.schema}"
+
     @contextmanager
     def opened_to_look(self) -> Iterator[None]:
         """Open to change nothing.
@@ -763,9 +774,16 @@ class Transaction:
         """Let nothing of this transaction take effect, without an error."""
         self.abandoned = True
 
+    def drop_view(self, name: str) -> None:
+        """Drop a view of ours when it is there, unless something of the user's stands on it."""
+        self.warehouse.drop_view(
+            self.connection, _quoted(self.connection, self.warehouse.schema, name)
+        )
+
     def drop(self, table: TableClause) -> None:
         """Drop a table when it is there."""
         self.warehouse.drop_table(self.connection, table)
+        self._scratch = [kept for kept in self._scratch if kept.name != table.name]
 
     def rename(self, scratch: TableClause, table: TableClause) -> None:
         """Let a scratch table stay, under another name."""
@@ -798,7 +816,18 @@ class Transaction:
             return table
         return _copied(self, self.control, sa.select(*table.c), table.name)
 
-    def upload(self, table: TableClause, columns: Mapping[str, Sequence[Any]]) -> None:
+    def copy_from(self, source: Transaction, chosen: Chosen, table: Table | TableClause) -> int:
+        """Append what a SELECT of columns finds elsewhere; return how many rows."""
+        names = [column.name for column in chosen.selected_columns]
+        found = source.connection.execute(chosen, execution_options={"yield_per": _ROWS_COPIED})
+        rows = 0
+        for part in found.partitions():
+            columns = zip(*part, strict=True)
+            self.upload(table, dict(zip(names, map(list, columns), strict=True)))
+            rows += len(part)
+        return rows
+
+    def upload(self, table: Table | TableClause, columns: Mapping[str, Sequence[Any]]) -> None:
         """Append columns to a table in bulk."""
         try:
             self.warehouse.upload(self.connection, table, columns)
@@ -873,6 +902,8 @@ class Transaction:
         if not rows:
             return State(None, None, None, None, None, None, None)
         row = rows[0]
+        if row.moved_to is not None:
+            refuse_moved(sync_name, row.moved_to)
         base = None
         if row.committed_run_id is not None:
             fields, columns = read_mapping(row.mapping)
@@ -899,16 +930,23 @@ class Transaction:
         return runs_of_tables(sync_name, self.table_names())
 
 
+def refuse_moved(sync_name: str, place: str) -> None:
+    """Raise a WarehouseError: what is known of a sync is not here any more."""
+    raise WarehouseError(
+        f"sync {sync_name} has moved: its tables are in {place}. Nothing was sent from here. Let "
+        "source.warehouse name a warehouse whose tables are there; a move that broke off is "
+        f"finished by the same command once more: reverse-etl move {sync_name} --to WAREHOUSE",
+        code="moved",
+    )
+
+
 def _copied(source: Transaction, target: Transaction, chosen: Chosen, name: str) -> TableClause:
     """Copy what a SELECT of columns finds into a temporary table elsewhere."""
     columns = tuple((column.name, type(column.type)) for column in chosen.selected_columns)
     copy = target.scratch(name, columns)
     target.drop(copy)  # of an earlier step of the same transaction
     target.create_empty(copy)
-    names = [name for name, _ in columns]
-    for part in source.connection.execute(chosen).partitions(_ROWS_COPIED):
-        rows = zip(*part, strict=True)
-        target.upload(copy, dict(zip(names, map(list, rows), strict=True)))
+    target.copy_from(source, chosen, copy)
     return copy
 
 

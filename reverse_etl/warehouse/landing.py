@@ -90,6 +90,10 @@ def _travels_as(arrow: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_decimal(arrow) else arrow
 
 
+# Rows that become Python values at a time.
+_ROWS_UPLOADED = 50_000
+
+
 # --- into a table ---------------------------------------------------------------------------
 
 
@@ -99,10 +103,18 @@ def land(tx: Transaction, name: str, rows: pa.RecordBatchReader) -> Iterator[str
     columns = tuple((field.name, _type_for(field.type)) for field in rows.schema)
     table = tx.scratch(f"source_{name}", columns)
     tx.create_empty(table)
-    for batch in rows:
-        tx.upload(table, {field: _plain(batch.column(field)) for field in batch.schema.names})
+    for batch in pieces(rows):
+        tx.upload(table, batch)
     yield str(sa.select(*table.c).compile(tx.connection))
     tx.drop(table)
+
+
+def pieces(rows: pa.RecordBatchReader) -> Iterator[dict[str, list[Any]]]:
+    """Yield the columns of some rows at a time, as they are uploaded."""
+    for batch in rows:
+        for start in range(0, batch.num_rows, _ROWS_UPLOADED):
+            part = batch.slice(start, _ROWS_UPLOADED)
+            yield {name: _plain(part.column(name)) for name in part.schema.names}
 
 
 def _type_for(arrow: pa.DataType) -> type[TypeEngine[Any]]:

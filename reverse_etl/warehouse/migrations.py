@@ -59,9 +59,14 @@ def _count_rows(tx: Transaction) -> None:
         tx.add_column(tx.warehouse.tables.state, name, BigInteger())
 
 
+def _let_move(tx: Transaction) -> None:
+    tx.add_column(tx.warehouse.tables.state, "moved_to", String())
+
+
 MIGRATIONS = (
     Migration(2, "which fields were sent is remembered", _remember_fields),
     Migration(3, "the rows of snapshot and plan are counted", _count_rows),
+    Migration(4, "a sync can move to another warehouse", _let_move),
 )
 
 

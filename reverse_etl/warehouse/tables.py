@@ -17,6 +17,8 @@ changes are a promise to users' dashboards: columns are added, never renamed. Th
 ``snapshot_rows`` and ``changes_rows`` are how many rows the committed run left in its snapshot and
 in its plan: a table that has another number of rows was changed by hand (``damage.py``).
 
+``moved_to`` is where the tables that count are, when these are not (``moving.py``).
+
 ``fields`` and ``_fields`` are the destination fields that a person may hold from us, for
 destinations where a delete clears them: *field sets* (``statements/field_sets.py``), else NULL.
 """
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     from reverse_etl.warehouse.sql import Chosen
 
 # A change of the control tables, or of run tables that are read later, is a step of migrations.py.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 RUN_TABLES = ("snapshot", "refused", "changes", "outcomes")
 
@@ -82,7 +84,7 @@ class ControlTables:
         self.state = self._table(
             "sync_state",
             text="sync_name lease_owner account_host account_kind account_object target_id"
-            " target_name mapping",
+            " target_name mapping moved_to",
             number="lease_token last_run_id committed_run_id position send_limit requests_sent"
             " snapshot_rows changes_rows",
             time="lease_expires_at target_created_at",

@@ -10,6 +10,7 @@ import pytest
 from connectors.iterable.sandbox import Sandbox
 from connectors.iterable.sandbox.people import ProjectType
 from reverse_etl.testing import loose
+from tests.elsewhere import ENGINES
 from tests.world import (
     CREATE_PEOPLE,
     Apart,
@@ -30,16 +31,36 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Play in each engine in turn."""
     marks = metafunc.definition.iter_markers("parametrize")
     chosen = any(mark.args[0] == "database" for mark in marks)
-    if "database" in metafunc.fixturenames and not chosen:
+    elsewhere = metafunc.config.getoption("--warehouse")
+    if "database" in metafunc.fixturenames and elsewhere:
+        if not chosen:
+            metafunc.parametrize("database", [elsewhere], indirect=True)
+    elif "database" in metafunc.fixturenames and not chosen:
         played = [name for name in READ_ONLY_TOO if metafunc.module.__name__.endswith(name)]
         engines = ["duckdb", "postgresql", *(["read only"] if played else [])]
         metafunc.parametrize("database", engines, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def elsewhere(pytestconfig: pytest.Config) -> Iterator[Callable[[str], Database]]:
+    """Return what makes an empty warehouse in the engine of ``--warehouse``."""
+    engine = ENGINES[pytestconfig.getoption("--warehouse")]
+    missing = engine.missing()
+    if missing is not None:
+        pytest.skip(missing)
+    with engine.running() as make:
+        yield make
 
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> Database:
     """Return an empty warehouse."""
     duckdb_url: str = request.getfixturevalue("duckdb_url")
+    if request.param in ENGINES:
+        if any(part in request.node.name for part in ENGINES[request.param].unsayable):
+            pytest.skip("the SQL of this test has no words in this engine")
+        made: Database = request.getfixturevalue("elsewhere")(duckdb_url)
+        return made
     if request.param == "duckdb":
         return Database(duckdb_url)
     if request.param == "beside control":

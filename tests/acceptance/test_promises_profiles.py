@@ -93,7 +93,8 @@ def test_what_would_be_sent_decides(
     profiles.sync["source"]["query"] = query.format(before)
     profiles.run()
     profiles.sync["source"]["query"] = query.format(after)
-    assert profiles.run().planned == profiles.changes(update=updates)
+    report = profiles.run()
+    assert (report.status, report.planned) == ("succeeded", profiles.changes(update=updates))
     assert len(profiles.sent) == updates
 
 
