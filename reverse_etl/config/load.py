@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from reverse_etl.config.dbt.manifest import Manifest, Manifests
 from reverse_etl.config.document import Document, KeyPath, UnreadableError, decode, parse
 from reverse_etl.config.explain import Problems, show_value, show_variables
 from reverse_etl.config.registry import Registry, UnusableConnectorError
 from reverse_etl.config.schema import (
+    DEFAULT_WORKSPACE,
     Config,
     EngineConfig,
     NotificationConfig,
@@ -174,7 +175,7 @@ class _Load:
             self._warnings.append(self._problems.line(("syncs",), "there is no sync yet"))
 
     def _warehouses(self) -> dict[str, WarehouseConfig]:
-        """Return the warehouses that are valid."""
+        """Return the warehouses that are valid, with the workspace that need not be named."""
         found = {}
         names = self._mapping(("warehouses",))
         for name, path in self._entries("warehouses"):
@@ -185,6 +186,9 @@ class _Load:
                 self._check_other_warehouse(name, raw.get(key), (*path, key), names)
             if warehouse is not None:
                 found[name] = warehouse
+        if any(warehouse.workspace == DEFAULT_WORKSPACE for warehouse in found.values()):
+            url = absolute_url("duckdb:///reverse_etl.duckdb", self._folder)
+            found.setdefault(DEFAULT_WORKSPACE, WarehouseConfig(url=SecretStr(url)))
         return found
 
     def _check_url(self, raw: dict[str, Any], path: KeyPath) -> None:
@@ -206,7 +210,8 @@ class _Load:
         self, name: str, other: object, path: KeyPath, names: Mapping[str, Any]
     ) -> None:
         """Check that ``workspace`` or ``control`` names a warehouse that keeps its own tables."""
-        if not isinstance(other, str):
+        needs_no_block = path[-1] == "workspace" and other == DEFAULT_WORKSPACE != name
+        if not isinstance(other, str) or (needs_no_block and other not in names):
             return
         if other == name:
             self._problems.add(path, "names the warehouse itself; remove the key")

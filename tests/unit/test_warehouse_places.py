@@ -46,6 +46,15 @@ def test_beside_a_control_database_only_the_ledgers_are_here(tmp_path: Path) -> 
     assert found.control.control is found.control
 
 
+def test_the_default_workspace_is_a_file_beside_the_config(tmp_path: Path) -> None:
+    loaded = config(tmp_path, 'w: {url: "postgresql://h/d", workspace: default}')
+    found = warehouse_of(loaded, "w", SystemClock())
+    assert found.url.database == str(tmp_path / "reverse_etl.duckdb")
+    named = 'w: {url: "postgresql://h/d", workspace: default}, default: {url: "duckdb:///x.db"}'
+    found = warehouse_of(config(tmp_path, named), "w", SystemClock())
+    assert found.url.database == str(tmp_path / "x.db")
+
+
 def test_of_a_warehouse_that_is_only_read_the_workspace_works(tmp_path: Path) -> None:
     text = (
         'w: {url: "postgresql://h/d", workspace: x}, x: {url: "loose:///x.db", control: c}, '
