@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from reverse_etl.testing.histories import History, Round
+from reverse_etl.testing.loose import make_known
 from reverse_etl.testing.place import SYNC
 from reverse_etl.testing.scenarios import (
     ADA,
@@ -61,6 +62,14 @@ KILLED: dict[str, tuple[History, tuple[str, ...]]] = {
 }
 PLAYED = [*(name for name in SCENARIOS if name != "rest of a kill"), *KILLED]
 
+# Played beside a control database as well, and to leave the same rows.
+BESIDE_CONTROL = (
+    "retry",
+    "invalid and duplicate rows",
+    "upsert, then mirror",
+    "full, with a refused delete",
+)
+
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Watched]:
@@ -68,15 +77,24 @@ def place() -> Iterator[Watched]:
         yield here
 
 
+@pytest.fixture(scope="module")
+def beside() -> Iterator[Watched]:
+    make_known()
+    with Watched("loose:///:memory:beside", "duckdb:///:memory:control") as here:
+        yield here
+
+
 def _books(player: Player) -> dict[str, Any]:
     """Every row of every table of ours, without its times; times are the simulator's."""
     with player.looking() as books:
         tx, tables = books._tx, player.place.warehouse.tables
-        shown = [tables.runs, tables.log, tables.failed, tables.residue, tables.former]
         state = [
-            (r.committed_run_id, r.position, r.send_limit) for r in tx.rows(tables.state.select())
+            (r.committed_run_id, r.position, r.send_limit)
+            for r in tx.control.rows(tables.state.select())
         ]
-        found = {table.name: _rows(tx.rows(table.select())) for table in shown}
+        kept = [(tx.control, tables.runs), (tx, tables.log), (tx.control, tables.failed)]
+        kept += [(tx, tables.residue), (tx, tables.former)]
+        found = {table.name: _rows(where.rows(table.select())) for where, table in kept}
         for name in sorted(tx.table_names()):
             if any(name.startswith(f"{kind}_{SYNC}_") for kind in RUN_TABLES):
                 query = f'SELECT * FROM "{player.place.schema}"."{name}"'  # noqa: S608 - our names
@@ -117,6 +135,12 @@ def test_a_scenario_leaves_these_rows(place: Watched, name: str) -> None:
     if os.environ.get("BOOKS") == "write":
         known = json.loads(FILE.read_text()) if FILE.exists() else {}
         _write({**known, name: found})
+    assert found == json.loads(FILE.read_text())[name]
+
+
+@pytest.mark.parametrize("name", BESIDE_CONTROL)
+def test_beside_a_control_database_it_leaves_the_same(beside: Watched, name: str) -> None:
+    found = json.loads(json.dumps(_play(name, beside)))
     assert found == json.loads(FILE.read_text())[name]
 
 
