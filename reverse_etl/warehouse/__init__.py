@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 # Backend name of a URL, to the module and class that know the engine.
 DIALECTS = {
     "bigquery": ("reverse_etl.warehouse.bigquery", "BigQueryWarehouse"),
+    "chdb": ("reverse_etl.warehouse.clickhouse", "ClickHouseWarehouse"),
+    "clickhousedb": ("reverse_etl.warehouse.clickhouse", "ClickHouseWarehouse"),
     "databricks": ("reverse_etl.warehouse.databricks", "DatabricksWarehouse"),
     "duckdb": ("reverse_etl.warehouse.duckdb", "DuckDBWarehouse"),
+    "hive": ("reverse_etl.warehouse.spark", "SparkWarehouse"),
     "mariadb": ("reverse_etl.warehouse.mariadb", "MariaDBWarehouse"),
     "postgresql": ("reverse_etl.warehouse.postgresql", "PostgreSQLWarehouse"),
     "postgres": ("reverse_etl.warehouse.postgresql", "PostgreSQLWarehouse"),

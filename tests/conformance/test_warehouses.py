@@ -99,7 +99,6 @@ class TestPostgreSQLQueries(PostgreSQL, QuerySuite):
         "email::inet",
         "email::interval",
         "email::point",
-        "email::xml",
         "now() at time zone email",
         "('<' || email)::xml",
         "regexp_match('x', email || '(')",
