@@ -27,6 +27,7 @@ import pytest
 import sqlglot
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import BigInteger
 
 from reverse_etl.connector import Identifier, Operation
 from reverse_etl.errors import Busy, LeaseLost, SourceError, WarehouseError
@@ -911,7 +912,7 @@ class IdentitySuite(WarehouseSuite):
         def check(values: list[str]) -> None:
             with warehouse.transaction() as tx:
                 tx.drop(clause("given", (), self.schema))
-                tx.connection.exec_driver_sql("create table reverse_etl.given (id bigint, v text)")
+                tx.create_empty(clause("given", (("id", BigInteger), "v"), self.schema))
                 tx.upload(
                     clause("given", ("id", "v"), self.schema),
                     {"id": list(range(len(values))), "v": values},

@@ -1,0 +1,7 @@
+-- clickhouse: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+UPDATE `reverse_etl`.`sync_state`
+SET `lease_expires_at`=(now64(6, 'UTC') + toIntervalMicrosecond(30000000))
+WHERE `reverse_etl`.`sync_state`.`sync_name` = 'vip'
+    AND `reverse_etl`.`sync_state`.`lease_token` = 7;

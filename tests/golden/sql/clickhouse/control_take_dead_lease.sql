@@ -1,0 +1,8 @@
+-- clickhouse: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+UPDATE `reverse_etl`.`sync_state`
+SET `lease_owner`='host:1:ab',
+  `lease_token`=(`reverse_etl`.`sync_state`.`lease_token` + 1),
+  `lease_expires_at`=(now64(6, 'UTC') + toIntervalMicrosecond(30000000))
+WHERE `reverse_etl`.`sync_state`.`sync_name` = 'vip';

@@ -1,0 +1,8 @@
+-- clickhouse: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+DELETE
+FROM `reverse_etl`.`sync_log`
+WHERE `sync_name` = 'vip'
+    AND `sync_run_id` < 5
+    AND `sync_finished_at` < toDateTime64('2030-01-02 03:04:05.000000', 6, 'UTC');

@@ -1,0 +1,57 @@
+-- clickhouse: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+SELECT CAST(row_number() OVER (ORDER BY `planned`.`_phase`, `planned`.`_operation`) AS Nullable(Int64)) AS `_seq`,
+  `planned`.`_phase`,
+  `planned`.`_operation`,
+  `planned`.`_identity`,
+  `planned`.`_alias`,
+  `planned`.`_primary_key`,
+  `planned`.`_retry`,
+  `planned`.`_carried`,
+  `planned`.`_fields`,
+  `planned`.`email`,
+  `planned`.`plan`,
+  `planned`.`score`
+FROM (
+  SELECT CASE
+      WHEN (`reverse_etl`.`snapshot_vip_5`.`_identity` IS NULL) THEN 0
+      ELSE 1 END AS `_phase`,
+    CASE
+      WHEN (`reverse_etl`.`snapshot_vip_5`.`_identity` IS NULL) THEN 'delete'
+      WHEN (`base`.`_identity` IS NULL) THEN 'insert'
+      WHEN (`reverse_etl`.`pending_vip`.`_operation` = 'insert' AND `reverse_etl`.`pending_vip`.`_origin` != 'residue') THEN 'insert'
+      ELSE 'update' END AS `_operation`,
+    CASE
+      WHEN (`reverse_etl`.`snapshot_vip_5`.`_identity` IS NOT NULL) THEN `reverse_etl`.`snapshot_vip_5`.`_identity`
+      ELSE CASE
+      WHEN (`base`.`_identity` IS NOT NULL) THEN `base`.`_identity`
+      ELSE `reverse_etl`.`pending_vip`.`_identity` END END AS `_identity`,
+    CASE
+      WHEN (`reverse_etl`.`snapshot_vip_5`.`_identity` IS NOT NULL) THEN `reverse_etl`.`snapshot_vip_5`.`_alias`
+      ELSE CASE
+      WHEN (`base`.`_identity` IS NOT NULL) THEN `base`.`_alias`
+      ELSE `reverse_etl`.`pending_vip`.`_alias` END END AS `_alias`,
+    CASE
+      WHEN (`reverse_etl`.`snapshot_vip_5`.`_identity` IS NOT NULL) THEN `reverse_etl`.`snapshot_vip_5`.`_primary_key`
+      ELSE CASE
+      WHEN (`base`.`_identity` IS NOT NULL) THEN `base`.`_primary_key`
+      ELSE `reverse_etl`.`pending_vip`.`_primary_key` END END AS `_primary_key`,
+    CAST(coalesce(`reverse_etl`.`pending_vip`.`_due` AND `reverse_etl`.`pending_vip`.`_origin` IN ('plan', 'failed'), false) AS Nullable(Bool)) AS `_retry`,
+    CAST(coalesce(`reverse_etl`.`pending_vip`.`_operation` = 'delete' AND `reverse_etl`.`pending_vip`.`_origin` IN ('plan', 'failed'), false) AS Nullable(Bool)) AS `_carried`,
+    CAST(NULL AS Nullable(String)) AS `_fields`,
+    CASE
+      WHEN (`reverse_etl`.`snapshot_vip_5`.`_identity` IS NOT NULL) THEN `reverse_etl`.`snapshot_vip_5`.`email`
+      ELSE `base`.`email` END AS `email`,
+    CASE
+      WHEN (`reverse_etl`.`snapshot_vip_5`.`_identity` IS NOT NULL) THEN `reverse_etl`.`snapshot_vip_5`.`plan`
+      ELSE `base`.`plan` END AS `plan`,
+    CASE
+      WHEN (`reverse_etl`.`snapshot_vip_5`.`_identity` IS NOT NULL) THEN `reverse_etl`.`snapshot_vip_5`.`score`
+      ELSE `base`.`score` END AS `score`
+  FROM `reverse_etl`.`snapshot_vip_5`
+  FULL OUTER JOIN `reverse_etl`.`snapshot_vip_4` AS `base` ON `reverse_etl`.`snapshot_vip_5`.`_identity` = `base`.`_identity`
+  FULL OUTER JOIN `reverse_etl`.`pending_vip` ON `reverse_etl`.`pending_vip`.`_identity` = coalesce(`reverse_etl`.`snapshot_vip_5`.`_identity`, `base`.`_identity`)
+  WHERE (`reverse_etl`.`snapshot_vip_5`.`_identity` IS DISTINCT FROM `base`.`_identity` OR `reverse_etl`.`snapshot_vip_5`.`_identity` IS NOT NULL OR `reverse_etl`.`pending_vip`.`_due`)
+      AND true
+) AS `planned`;

@@ -1,0 +1,13 @@
+-- clickhouse: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+DELETE
+FROM `reverse_etl`.`failed_records`
+WHERE `sync_name` = 'vip'
+    AND (EXISTS (
+  SELECT `*`
+  FROM `reverse_etl`.`failed_records`,
+    `settled_vip`
+  WHERE `identity` = `identity`
+      AND `unidentified` = `unidentified`
+));

@@ -1,0 +1,21 @@
+-- clickhouse: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+SELECT `reverse_etl`.`snapshot_vip_5`.`_identity`,
+  `reverse_etl`.`snapshot_vip_5`.`_alias`,
+  `reverse_etl`.`snapshot_vip_5`.`_primary_key`,
+  `reverse_etl`.`snapshot_vip_5`.`customer_id`,
+  `reverse_etl`.`snapshot_vip_5`.`email`,
+  `reverse_etl`.`snapshot_vip_5`.`plan`,
+  `reverse_etl`.`snapshot_vip_5`.`score`,
+  row_number() OVER (ORDER BY `reverse_etl`.`snapshot_vip_5`.`customer_id` ASC NULLS LAST, `reverse_etl`.`snapshot_vip_5`.`email` ASC NULLS LAST, `reverse_etl`.`snapshot_vip_5`.`plan` ASC NULLS LAST, `reverse_etl`.`snapshot_vip_5`.`score` ASC NULLS LAST) AS `_rank`
+FROM `reverse_etl`.`snapshot_vip_5`
+LEFT OUTER JOIN (
+  SELECT `reverse_etl`.`snapshot_vip_5`.`_identity` AS `value`
+  FROM `reverse_etl`.`snapshot_vip_5`
+  WHERE `reverse_etl`.`snapshot_vip_5`.`_identity` IS NOT NULL
+  GROUP BY `reverse_etl`.`snapshot_vip_5`.`_identity`
+  HAVING count(*) > 1
+) AS `shared_identity` ON `shared_identity`.`value` = `reverse_etl`.`snapshot_vip_5`.`_identity`
+WHERE `reverse_etl`.`snapshot_vip_5`.`_identity` IS NULL
+    OR `shared_identity`.`value` IS NOT NULL;

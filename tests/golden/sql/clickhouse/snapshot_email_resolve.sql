@@ -1,0 +1,38 @@
+-- clickhouse: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+SELECT `placed`.`_identity`,
+  `placed`.`_alias`,
+  `placed`.`_primary_key`,
+  `placed`.`customer_id`,
+  `placed`.`email`,
+  `placed`.`plan`,
+  `placed`.`score`,
+  `placed`.`_rank`,
+  `placed`.`_person`,
+  `placed`.`_place`,
+  row_number() OVER (PARTITION BY `placed`.`_alias`, CASE WHEN (`placed`.`_place` = 1) THEN 1 ELSE 0 END ORDER BY `placed`.`_rank`) AS `_claim`
+FROM (
+  SELECT `known`.`_identity` AS `_identity`,
+    `known`.`_alias` AS `_alias`,
+    `known`.`_primary_key` AS `_primary_key`,
+    `known`.`customer_id` AS `customer_id`,
+    `known`.`email` AS `email`,
+    `known`.`plan` AS `plan`,
+    `known`.`score` AS `score`,
+    `known`.`_rank` AS `_rank`,
+    `known`.`_person` AS `_person`,
+    row_number() OVER (PARTITION BY `known`.`_person` ORDER BY `known`.`_rank`) AS `_place`
+  FROM (
+    SELECT `reverse_etl`.`contested_vip`.`_identity` AS `_identity`,
+      `reverse_etl`.`contested_vip`.`_alias` AS `_alias`,
+      `reverse_etl`.`contested_vip`.`_primary_key` AS `_primary_key`,
+      `reverse_etl`.`contested_vip`.`customer_id` AS `customer_id`,
+      `reverse_etl`.`contested_vip`.`email` AS `email`,
+      `reverse_etl`.`contested_vip`.`plan` AS `plan`,
+      `reverse_etl`.`contested_vip`.`score` AS `score`,
+      `reverse_etl`.`contested_vip`.`_rank` AS `_rank`,
+      `reverse_etl`.`contested_vip`.`_identity` AS `_person`
+    FROM `reverse_etl`.`contested_vip`
+  ) AS `known`
+) AS `placed`;

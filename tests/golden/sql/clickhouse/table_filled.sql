@@ -1,0 +1,12 @@
+-- clickhouse: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+CREATE TABLE `reverse_etl`.`snapshot_vip_5` ENGINE = MergeTree
+ORDER BY tuple() AS
+SELECT count(*) AS `count_1`
+FROM `reverse_etl`.`changes_vip_5`;
+
+CREATE TABLE `reverse_etl`.`pending_vip` ENGINE = MergeTree
+ORDER BY tuple() AS
+SELECT count(*) AS `count_1`
+FROM `reverse_etl`.`changes_vip_5`;
