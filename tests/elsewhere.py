@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import sqlglot
 
 from reverse_etl.clock import SystemClock
-from reverse_etl.testing import mariadb
+from reverse_etl.testing import clickhouse, mariadb
 from reverse_etl.warehouse import warehouse_at
 from tests.world import CREATE_PEOPLE, Database, is_of_control
 
@@ -112,7 +112,21 @@ def _shop(server: MariaDBServer) -> str:
     return server.url("shop")
 
 
+@contextmanager
+def _clickhouse() -> Iterator[Callable[[str], Database]]:
+    with clickhouse.running_server() as server:
+
+        def make(control: str) -> Database:
+            for name in ("reverse_etl", "shop"):
+                server.execute(f"DROP DATABASE IF EXISTS {name} SYNC")
+            server.execute("CREATE DATABASE shop")
+            return Elsewhere(server.url("shop"), "clickhouse", control)
+
+        yield make
+
+
 ENGINES = {
+    "clickhouse": Engine(clickhouse.what_is_missing, _clickhouse),
     "mariadb": Engine(
         mariadb.what_is_missing,
         _mariadb,
