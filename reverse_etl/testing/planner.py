@@ -6,7 +6,6 @@ and a planner that does the warehouse's part of run after run.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -141,14 +140,11 @@ class Planned:
         return set(self.page.column("_identity").to_pylist()) if self.page else set()
 
     def column(self, name: str) -> dict[str, Any]:
-        """Return the values of a column by identity; those of JSON text, where it is that."""
+        """Return the values of a column by identity."""
         if self.page is None:
             return {}
         identities = self.page.column("_identity").to_pylist()
-        values = self.page.column(name).to_pylist()
-        if (self.page.schema.field(name).metadata or {}).get(b"kind") == b"json":
-            values = [value if value is None else json.loads(value) for value in values]
-        return dict(zip(identities, values, strict=True))
+        return dict(zip(identities, self.page.column(name).to_pylist(), strict=True))
 
 
 class Planner:

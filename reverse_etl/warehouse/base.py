@@ -279,6 +279,10 @@ class Warehouse(ABC):
         if not sa.inspect(connection).has_schema(self.schema):
             connection.execute(sa.schema.CreateSchema(self.schema, if_not_exists=True))
 
+    def drop_schema(self, connection: Connection) -> None:
+        """Drop our schema, which is empty."""
+        connection.execute(sa.schema.DropSchema(self.schema, if_exists=True))
+
     def finish_table(  # noqa: B027 - most engines need nothing
         self, connection: Connection, table: TableClause, *, by: str | None
     ) -> None:
@@ -567,7 +571,8 @@ class Warehouse(ABC):
         """
         if not self.keeps_control:
             self.control.prove_rights()
-        self._again_when_beaten(self._try_rights)
+        in_one = self.capabilities.transactional_ddl
+        self._again_when_beaten(self._try_rights if in_one else self._try_and_take_back)
 
     def in_turn(self) -> AbstractContextManager[object]:
         """Keep this process's other threads away where they would collide instead of waiting.
@@ -605,6 +610,32 @@ class Warehouse(ABC):
             tx.create_empty(tx.scratch(tried.name, ("word",)))
             tx.sweep()
             tx.abandon()
+
+    def _try_and_take_back(self) -> None:
+        """Drop what only the proof has made, where no transaction does it."""
+        with self.transaction() as tx:
+            had_schema = sa.inspect(tx.connection).has_schema(self.schema)
+            there = set(tx.table_names()) if had_schema else set()
+        try:
+            self._try_rights()
+        finally:
+            with suppress(WarehouseError), self.transaction() as tx:
+                self._take_back(tx, set(self._names()) - there, with_schema=not had_schema)
+
+    def _take_back(self, tx: Transaction, made: Collection[str], *, with_schema: bool) -> None:
+        """Drop these tables of ours, unless somebody's first run has begun to use them."""
+        tables = [table for table in self.own_tables if table.name in made]
+        if any(self._is_used(tx, table) for table in tables):
+            return
+        for table in tables:
+            tx.drop(clause(table.name, (), self.schema))
+        if with_schema and not tx.table_names():
+            self.drop_schema(tx.connection)
+
+    def _is_used(self, tx: Transaction, table: Table) -> bool:
+        if table is self.tables.version or not tx.has_table(table):
+            return False
+        return int(tx.scalar(count_rows(table))) > 0
 
     def _make_ready(self, tx: Transaction, *, mend: bool) -> None:
         if self._is_new(tx):

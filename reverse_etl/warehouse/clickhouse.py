@@ -16,7 +16,7 @@ Source: ClickHouse documentation (clickhouse.com/docs); the pages are named wher
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,10 +31,9 @@ from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.clickhouse_dialect import adapt, quoted
 from reverse_etl.warehouse.shape import TIMES, Kind, SourceColumn
 from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
-from reverse_etl.warehouse.tables import clause
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine, TableClause
 
@@ -469,24 +468,10 @@ class ClickHouseWarehouse(Warehouse):
 
     # --- our own tables --------------------------------------------------------------------
 
-    def _try_rights(self) -> None:
-        with self.transaction() as tx:
-            had_schema = sa.inspect(tx.connection).has_schema(self.schema)
-            there = set(tx.table_names())
-        try:
-            super()._try_rights()
-        finally:
-            with suppress(WarehouseError):
-                self._take_back(there, with_schema=not had_schema)
-
-    def _take_back(self, there: Collection[str], *, with_schema: bool) -> None:
-        """Drop what only the proof has made."""
-        with self.transaction() as tx:
-            for name in set(self._names()) - set(there):
-                tx.drop(clause(name, (), self.schema))
-            if with_schema and not tx.table_names():
-                name = quoted(self.schema)
-                tx.connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} SYNC")
+    def drop_schema(self, connection: Connection) -> None:
+        """Drop our database ("DROP Statement", SYNC)."""
+        name = quoted(self.schema)
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} SYNC")
 
     # --- errors ----------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import re
 import socket
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
@@ -482,27 +482,6 @@ class MariaDBWarehouse(Warehouse):
         used = any(map(is_run_table, tx.table_names()))
         state = self.tables.state
         return not used and (not tx.has_table(state) or tx.scalar(count_rows(state)) == 0)
-
-    def _try_rights(self) -> None:
-        with self.transaction() as tx:
-            had_schema = sa.inspect(tx.connection).has_schema(self.schema)
-            there = set(tx.table_names()) if had_schema else set()
-        try:
-            super()._try_rights()
-        finally:
-            with suppress(WarehouseError):
-                self._take_back(had_schema, there)
-
-    def _take_back(self, had_schema: bool, there: Collection[str]) -> None:  # noqa: FBT001 - a fact
-        """Drop what only the proof has made."""
-        with self.transaction() as tx:
-            if not had_schema:
-                name = _for_sqlalchemy(quoted(self.schema))
-                tx.connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
-                return
-            for table in self.own_tables:
-                if table.name not in there:
-                    tx.connection.execute(sa.schema.DropTable(table, if_exists=True))
 
     # --- errors ----------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import date, datetime
 from importlib import import_module
 from itertools import islice
@@ -44,7 +44,6 @@ from reverse_etl.warehouse.spark_sql import (
     utc_after_now,
     utc_now,
 )
-from reverse_etl.warehouse.tables import clause
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -255,24 +254,6 @@ class SparkWarehouse(Warehouse):
         if query is None and table is not None:
             return super().source_query(None, None, quoted(*table.split(".")))
         return super().source_query(query, None, relation)
-
-    def _try_rights(self) -> None:
-        with self.transaction() as tx:
-            had_schema = sa.inspect(tx.connection).has_schema(self.schema)
-            there = tx.table_names()
-        try:
-            super()._try_rights()
-        finally:
-            with suppress(WarehouseError):
-                self._take_back(there, with_schema=not had_schema)
-
-    def _take_back(self, there: Collection[str], *, with_schema: bool) -> None:
-        """Drop what only the proof has made."""
-        with self.transaction() as tx:
-            for name in {each.name for each in self.own_tables} - set(there):
-                tx.drop(clause(name, (), self.schema))
-            if with_schema and not tx.table_names():
-                tx.connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {quoted(self.schema)}")
 
     # --- errors ----------------------------------------------------------------------------
 

@@ -22,7 +22,6 @@ from reverse_etl.testing.warehouse_suite import (
     CANARY,
     FieldSetSuite,
     IdentitySuite,
-    LeaseSuite,
     QuerySuite,
     SchemaSuite,
     Sent,
@@ -430,7 +429,7 @@ class TestSent(Spark, SentSuite):
     )
 
 
-# --- identities, fields, schema, lease -----------------------------------------------------
+# --- identities, fields, schema -----------------------------------------------------------
 
 
 class TestIdentities(Spark, IdentitySuite):
@@ -476,12 +475,6 @@ class TestSchema(Spark, SchemaSuite):
             tx.upload(target, {"a": [CANARY], "b": [CANARY]})
         assert "secret" not in "".join(traceback.format_exception(caught.value))
         assert planner.rows("select * from reverse_etl.target") == [(1, "fine")]
-
-
-class TestLease(Spark, LeaseSuite):
-    @never(ALONE)
-    def test_nothing_is_committed_after_a_takeover(self, planner: Planner) -> None:
-        super().test_nothing_is_committed_after_a_takeover(planner)
 
 
 # --- whole runs ----------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 -- redshift: only text. Written from the documentation; no statement here was ever
 -- executed by the service. Lines are broken for reading.
 
-INSERT INTO reverse_etl.sync_state (sync_name, lease_owner, account_host, account_kind, account_object, target_id, target_name, mapping, lease_token, last_run_id, committed_run_id, position, send_limit, requests_sent, snapshot_rows, changes_rows, lease_expires_at, target_created_at)
+INSERT INTO reverse_etl.sync_state (sync_name, lease_owner, account_host, account_kind, account_object, target_id, target_name, mapping, moved_to, lease_token, last_run_id, committed_run_id, position, send_limit, requests_sent, snapshot_rows, changes_rows, lease_expires_at, target_created_at)
 SELECT reverse_etl.sync_state.sync_name,
   reverse_etl.sync_state.lease_owner,
   reverse_etl.sync_state.account_host,
@@ -10,6 +10,7 @@ SELECT reverse_etl.sync_state.sync_name,
   reverse_etl.sync_state.target_id,
   reverse_etl.sync_state.target_name,
   reverse_etl.sync_state.mapping,
+  reverse_etl.sync_state.moved_to,
   reverse_etl.sync_state.lease_token,
   reverse_etl.sync_state.last_run_id,
   reverse_etl.sync_state.committed_run_id,
