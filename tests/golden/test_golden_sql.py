@@ -29,6 +29,8 @@ from reverse_etl.warehouse import warehouse_at
 from reverse_etl.warehouse.base import Warehouse
 from reverse_etl.warehouse.duckdb import DuckDBWarehouse
 from reverse_etl.warehouse.duckdb_dialect import DuckDBDialect
+from reverse_etl.warehouse.mariadb import MariaDBWarehouse
+from reverse_etl.warehouse.mariadb_dialect import MariaDBDialect
 from reverse_etl.warehouse.postgresql import PostgreSQLWarehouse
 from reverse_etl.warehouse.shape import Base, Kind, Shape, SourceColumn
 from reverse_etl.warehouse.spark import SparkWarehouse
@@ -68,11 +70,15 @@ WAREHOUSES: Mapping[str, tuple[Warehouse, sa.Dialect]] = {
         PostgreSQLWarehouse("postgresql://x", SCHEMA, StandingClock()),
         PGDialect_psycopg(),  # type: ignore[no-untyped-call]
     ),
+    "mariadb": (
+        MariaDBWarehouse("mariadb+pymysql://x/shop", SCHEMA, StandingClock()),
+        MariaDBDialect(),
+    ),
     "spark": (SparkWarehouse("hive://x", SCHEMA, StandingClock()), SparkDialect()),
 }
 
 # Run by their own tests only.
-WITH_OWN_TESTS = {"spark", "clickhouse"}
+WITH_OWN_TESTS = {"mariadb", "spark", "clickhouse"}
 
 # Their dialect is that of a driver, which may not be installed.
 WITH_DRIVERS = {**UNTRIED, "clickhouse": "clickhousedb://u@localhost/d"}
@@ -104,6 +110,16 @@ TYPES: Mapping[str, Mapping[str, str]] = {
         "timestamp": "timestamp_ntz",
         "timestamp with time zone": "timestamp",
         "json": "struct<a:int>",
+    },
+    "mariadb": {
+        "text": "varchar(100)",
+        "integer": "int(11)",
+        "bigint": "bigint(20)",
+        "numeric": "decimal(18,2)",
+        "double precision": "double",
+        "timestamp": "datetime(6)",
+        "timestamp with time zone": "timestamp(6)",
+        "json": "json",
     },
     "clickhouse": {
         "text": "Nullable(String)",
@@ -536,6 +552,7 @@ def compiled(statement: Statement, dialect: sa.Dialect) -> str:
     text = text.replace("%%", "%") if dialect.identifier_preparer._double_percents else text
     # The white space that is trimmed is shown by its codes.
     text = text.replace(f"'{WHITE_SPACE}'", f"U&'{_codes(WHITE_SPACE)}'")
+    text = text.replace(f"[{WHITE_SPACE}]", f"[{_codes(WHITE_SPACE)}]")  # in a pattern
     assert text.isascii()
     return text
 

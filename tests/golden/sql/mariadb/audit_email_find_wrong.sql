@@ -1,0 +1,25 @@
+-- mariadb: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+SELECT people_vip.`_identity`,
+  people_vip.`_alias`,
+  people_vip.`_primary_key`,
+  'update' AS _operation
+FROM people_vip
+WHERE people_vip.`_open` = 0
+    AND people_vip.`_found` = 0
+UNION ALL
+SELECT ours.`_identity`,
+  ours._alias,
+  ours.`_primary_key`,
+  ours._operation
+FROM (
+  SELECT claims_vip.`_identity` AS `_identity`,
+    claims_vip.`_alias` AS _alias,
+    claims_vip.`_primary_key` AS `_primary_key`,
+    'delete' AS _operation
+  FROM claims_vip INNER
+  JOIN extras_vip ON extras_vip.`_handle` = claims_vip.`_identity`
+      AND extras_vip.`_in_first` = 1
+  WHERE extras_vip.`_open` IS NULL
+) AS ours;

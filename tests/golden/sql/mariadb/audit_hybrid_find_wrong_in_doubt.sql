@@ -1,0 +1,42 @@
+-- mariadb: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+SELECT people_vip.`_identity`,
+  people_vip.`_alias`,
+  people_vip.`_primary_key`,
+  'update' AS _operation
+FROM people_vip
+WHERE people_vip.`_open` = 0
+    AND people_vip.`_found` = 0
+UNION ALL
+SELECT ours.`_identity`,
+  ours._alias,
+  ours.`_primary_key`,
+  ours._operation
+FROM (
+  SELECT claims_vip.`_identity` AS `_identity`,
+    claims_vip.`_alias` AS _alias,
+    claims_vip.`_primary_key` AS `_primary_key`,
+    'delete' AS _operation
+  FROM claims_vip INNER
+  JOIN extras_vip ON extras_vip.`_handle` = claims_vip.`_identity`
+      AND extras_vip.`_in_first` = 1
+      AND (extras_vip.`_in_first` = 1 AND extras_vip.`_in_second` = 1 OR (EXISTS (
+    SELECT 1 AS anon_1
+    FROM extras_vip AS pair
+    WHERE pair.`_other` = (concat('email:', claims_vip.`_alias`))
+        AND pair.`_in_first` = 0
+  )))
+  WHERE extras_vip.`_open` IS NULL
+  UNION
+  SELECT claims_vip.`_identity` AS `_identity`,
+    substr(extras_vip.`_other`, 7) AS _alias,
+    claims_vip.`_primary_key` AS `_primary_key`,
+    'delete' AS _operation
+  FROM claims_vip INNER
+  JOIN extras_vip ON extras_vip.`_other` = claims_vip.`_identity`
+      AND extras_vip.`_in_second` = 1
+      AND extras_vip.`_in_first` = 1
+      AND extras_vip.`_in_second` = 1
+  WHERE extras_vip.`_open` IS NULL
+) AS ours;

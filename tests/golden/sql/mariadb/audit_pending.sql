@@ -1,0 +1,196 @@
+-- mariadb: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+SELECT unconfirmed.`_identity`,
+  unconfirmed.`_alias`,
+  unconfirmed.`_primary_key`,
+  unconfirmed.`_operation`,
+  unconfirmed._origin,
+  unconfirmed._due,
+  unconfirmed._fields
+FROM (
+  SELECT reverse_etl.changes_vip_4.`_identity` AS `_identity`,
+    reverse_etl.changes_vip_4.`_alias` AS `_alias`,
+    reverse_etl.changes_vip_4.`_primary_key` AS `_primary_key`,
+    reverse_etl.changes_vip_4.`_operation` AS `_operation`,
+    'plan' AS _origin,
+    true AS _due,
+    CAST(NULL AS CHAR(20000)) AS _fields
+  FROM reverse_etl.changes_vip_4
+  WHERE reverse_etl.changes_vip_4.`_seq` > 90
+      AND NOT (EXISTS (
+    SELECT *
+    FROM reverse_etl.outcomes_vip_4
+    WHERE reverse_etl.outcomes_vip_4.`seq` = reverse_etl.changes_vip_4.`_seq`
+        AND reverse_etl.outcomes_vip_4.`status` = 'succeeded'
+  ))
+) AS unconfirmed
+UNION ALL
+SELECT failures._identity,
+  failures._alias,
+  failures._primary_key,
+  failures._operation,
+  failures._origin,
+  failures._due,
+  failures._fields
+FROM (
+  SELECT reverse_etl.failed_records.identity AS _identity,
+    reverse_etl.failed_records.alias AS _alias,
+    reverse_etl.failed_records.primary_key AS _primary_key,
+    reverse_etl.failed_records.operation AS _operation,
+    'failed' AS _origin,
+    (reverse_etl.failed_records.error_code = 'unknown' OR reverse_etl.failed_records.retryable = 1) AS _due,
+    reverse_etl.failed_records.fields AS _fields
+  FROM reverse_etl.failed_records
+  WHERE reverse_etl.failed_records.sync_name = 'vip'
+      AND reverse_etl.failed_records.unidentified = 0
+) AS failures
+WHERE NOT (EXISTS (
+  SELECT *
+  FROM (
+    SELECT reverse_etl.changes_vip_4.`_identity` AS `_identity`,
+      reverse_etl.changes_vip_4.`_alias` AS `_alias`,
+      reverse_etl.changes_vip_4.`_primary_key` AS `_primary_key`,
+      reverse_etl.changes_vip_4.`_operation` AS `_operation`,
+      'plan' AS _origin,
+      true AS _due,
+      CAST(NULL AS CHAR(20000)) AS _fields
+    FROM reverse_etl.changes_vip_4
+    WHERE reverse_etl.changes_vip_4.`_seq` > 90
+        AND NOT (EXISTS (
+      SELECT *
+      FROM reverse_etl.outcomes_vip_4
+      WHERE reverse_etl.outcomes_vip_4.`seq` = reverse_etl.changes_vip_4.`_seq`
+          AND reverse_etl.outcomes_vip_4.`status` = 'succeeded'
+    ))
+  ) AS unconfirmed
+  WHERE failures._identity = unconfirmed.`_identity`
+))
+UNION ALL
+SELECT residues._identity,
+  residues._alias,
+  residues._primary_key,
+  residues._operation,
+  residues._origin,
+  residues._due,
+  residues._fields
+FROM (
+  SELECT reverse_etl.residue.identity AS _identity,
+    reverse_etl.residue.alias AS _alias,
+    reverse_etl.residue.primary_key AS _primary_key,
+    'delete' AS _operation,
+    'residue' AS _origin,
+    true AS _due,
+    reverse_etl.residue.fields AS _fields
+  FROM reverse_etl.residue
+  WHERE reverse_etl.residue.sync_name = 'vip'
+      AND reverse_etl.residue.sync_run_id = 4
+) AS residues
+WHERE NOT (EXISTS (
+  SELECT *
+  FROM (
+    SELECT reverse_etl.changes_vip_4.`_identity` AS `_identity`,
+      reverse_etl.changes_vip_4.`_alias` AS `_alias`,
+      reverse_etl.changes_vip_4.`_primary_key` AS `_primary_key`,
+      reverse_etl.changes_vip_4.`_operation` AS `_operation`,
+      'plan' AS _origin,
+      true AS _due,
+      CAST(NULL AS CHAR(20000)) AS _fields
+    FROM reverse_etl.changes_vip_4
+    WHERE reverse_etl.changes_vip_4.`_seq` > 90
+        AND NOT (EXISTS (
+      SELECT *
+      FROM reverse_etl.outcomes_vip_4
+      WHERE reverse_etl.outcomes_vip_4.`seq` = reverse_etl.changes_vip_4.`_seq`
+          AND reverse_etl.outcomes_vip_4.`status` = 'succeeded'
+    ))
+  ) AS unconfirmed
+  WHERE residues._identity = unconfirmed.`_identity`
+))
+    AND NOT (EXISTS (
+  SELECT *
+  FROM (
+    SELECT reverse_etl.failed_records.identity AS _identity,
+      reverse_etl.failed_records.alias AS _alias,
+      reverse_etl.failed_records.primary_key AS _primary_key,
+      reverse_etl.failed_records.operation AS _operation,
+      'failed' AS _origin,
+      (reverse_etl.failed_records.error_code = 'unknown' OR reverse_etl.failed_records.retryable = 1) AS _due,
+      reverse_etl.failed_records.fields AS _fields
+    FROM reverse_etl.failed_records
+    WHERE reverse_etl.failed_records.sync_name = 'vip'
+        AND reverse_etl.failed_records.unidentified = 0
+  ) AS failures
+  WHERE failures._identity = residues._identity
+))
+UNION ALL
+SELECT audited.`_identity`,
+  audited.`_alias`,
+  audited.`_primary_key`,
+  audited.`_operation`,
+  audited._origin,
+  audited._due,
+  audited._fields
+FROM (
+  SELECT audited_vip.`_identity` AS `_identity`,
+    audited_vip.`_alias` AS `_alias`,
+    audited_vip.`_primary_key` AS `_primary_key`,
+    audited_vip.`_operation` AS `_operation`,
+    'audit' AS _origin,
+    true AS _due,
+    CAST(NULL AS CHAR(20000)) AS _fields
+  FROM audited_vip
+) AS audited
+WHERE NOT (EXISTS (
+  SELECT *
+  FROM (
+    SELECT reverse_etl.changes_vip_4.`_identity` AS `_identity`,
+      reverse_etl.changes_vip_4.`_alias` AS `_alias`,
+      reverse_etl.changes_vip_4.`_primary_key` AS `_primary_key`,
+      reverse_etl.changes_vip_4.`_operation` AS `_operation`,
+      'plan' AS _origin,
+      true AS _due,
+      CAST(NULL AS CHAR(20000)) AS _fields
+    FROM reverse_etl.changes_vip_4
+    WHERE reverse_etl.changes_vip_4.`_seq` > 90
+        AND NOT (EXISTS (
+      SELECT *
+      FROM reverse_etl.outcomes_vip_4
+      WHERE reverse_etl.outcomes_vip_4.`seq` = reverse_etl.changes_vip_4.`_seq`
+          AND reverse_etl.outcomes_vip_4.`status` = 'succeeded'
+    ))
+  ) AS unconfirmed
+  WHERE unconfirmed.`_identity` = audited.`_identity`
+))
+    AND NOT (EXISTS (
+  SELECT *
+  FROM (
+    SELECT reverse_etl.failed_records.identity AS _identity,
+      reverse_etl.failed_records.alias AS _alias,
+      reverse_etl.failed_records.primary_key AS _primary_key,
+      reverse_etl.failed_records.operation AS _operation,
+      'failed' AS _origin,
+      (reverse_etl.failed_records.error_code = 'unknown' OR reverse_etl.failed_records.retryable = 1) AS _due,
+      reverse_etl.failed_records.fields AS _fields
+    FROM reverse_etl.failed_records
+    WHERE reverse_etl.failed_records.sync_name = 'vip'
+        AND reverse_etl.failed_records.unidentified = 0
+  ) AS failures
+  WHERE failures._identity = audited.`_identity`
+))
+    AND NOT (EXISTS (
+  SELECT *
+  FROM (
+    SELECT reverse_etl.residue.identity AS _identity,
+      reverse_etl.residue.alias AS _alias,
+      reverse_etl.residue.primary_key AS _primary_key,
+      'delete' AS _operation,
+      'residue' AS _origin,
+      true AS _due,
+      reverse_etl.residue.fields AS _fields
+    FROM reverse_etl.residue
+    WHERE reverse_etl.residue.sync_name = 'vip'
+        AND reverse_etl.residue.sync_run_id = 4
+  ) AS residues
+  WHERE residues._identity = audited.`_identity`
+));

@@ -1,0 +1,135 @@
+-- mariadb: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+SELECT left_open.`_identity`,
+  left_open.`_alias`,
+  left_open.`_primary_key`,
+  left_open.`_operation`,
+  left_open._origin,
+  left_open._due,
+  left_open._fields
+FROM (
+  SELECT unconfirmed.`_identity` AS `_identity`,
+    unconfirmed.`_alias` AS `_alias`,
+    unconfirmed.`_primary_key` AS `_primary_key`,
+    unconfirmed.`_operation` AS `_operation`,
+    unconfirmed._origin AS _origin,
+    unconfirmed._due AS _due,
+    unconfirmed._fields AS _fields
+  FROM (
+    SELECT reverse_etl.changes_vip_4.`_identity` AS `_identity`,
+      reverse_etl.changes_vip_4.`_alias` AS `_alias`,
+      reverse_etl.changes_vip_4.`_primary_key` AS `_primary_key`,
+      reverse_etl.changes_vip_4.`_operation` AS `_operation`,
+      'plan' AS _origin,
+      true AS _due,
+      CAST(NULL AS CHAR(20000)) AS _fields
+    FROM reverse_etl.changes_vip_4
+    WHERE reverse_etl.changes_vip_4.`_seq` > 90
+        AND NOT (EXISTS (
+      SELECT *
+      FROM reverse_etl.outcomes_vip_4
+      WHERE reverse_etl.outcomes_vip_4.`seq` = reverse_etl.changes_vip_4.`_seq`
+          AND reverse_etl.outcomes_vip_4.`status` = 'succeeded'
+    ))
+  ) AS unconfirmed
+  UNION ALL
+  SELECT failures._identity AS `_identity`,
+    failures._alias AS `_alias`,
+    failures._primary_key AS `_primary_key`,
+    failures._operation AS `_operation`,
+    failures._origin AS _origin,
+    failures._due AS _due,
+    failures._fields AS _fields
+  FROM (
+    SELECT reverse_etl.failed_records.identity AS _identity,
+      reverse_etl.failed_records.alias AS _alias,
+      reverse_etl.failed_records.primary_key AS _primary_key,
+      reverse_etl.failed_records.operation AS _operation,
+      'failed' AS _origin,
+      (reverse_etl.failed_records.error_code = 'unknown' OR reverse_etl.failed_records.retryable = 1) AS _due,
+      reverse_etl.failed_records.fields AS _fields
+    FROM reverse_etl.failed_records
+    WHERE reverse_etl.failed_records.sync_name = 'vip'
+        AND reverse_etl.failed_records.unidentified = 0
+  ) AS failures
+  WHERE NOT (EXISTS (
+    SELECT *
+    FROM (
+      SELECT reverse_etl.changes_vip_4.`_identity` AS `_identity`,
+        reverse_etl.changes_vip_4.`_alias` AS `_alias`,
+        reverse_etl.changes_vip_4.`_primary_key` AS `_primary_key`,
+        reverse_etl.changes_vip_4.`_operation` AS `_operation`,
+        'plan' AS _origin,
+        true AS _due,
+        CAST(NULL AS CHAR(20000)) AS _fields
+      FROM reverse_etl.changes_vip_4
+      WHERE reverse_etl.changes_vip_4.`_seq` > 90
+          AND NOT (EXISTS (
+        SELECT *
+        FROM reverse_etl.outcomes_vip_4
+        WHERE reverse_etl.outcomes_vip_4.`seq` = reverse_etl.changes_vip_4.`_seq`
+            AND reverse_etl.outcomes_vip_4.`status` = 'succeeded'
+      ))
+    ) AS unconfirmed
+    WHERE failures._identity = unconfirmed.`_identity`
+  ))
+  UNION ALL
+  SELECT residues._identity AS `_identity`,
+    residues._alias AS `_alias`,
+    residues._primary_key AS `_primary_key`,
+    residues._operation AS `_operation`,
+    residues._origin AS _origin,
+    residues._due AS _due,
+    residues._fields AS _fields
+  FROM (
+    SELECT reverse_etl.residue.identity AS _identity,
+      reverse_etl.residue.alias AS _alias,
+      reverse_etl.residue.primary_key AS _primary_key,
+      'delete' AS _operation,
+      'residue' AS _origin,
+      true AS _due,
+      reverse_etl.residue.fields AS _fields
+    FROM reverse_etl.residue
+    WHERE reverse_etl.residue.sync_name = 'vip'
+        AND reverse_etl.residue.sync_run_id = 4
+  ) AS residues
+  WHERE NOT (EXISTS (
+    SELECT *
+    FROM (
+      SELECT reverse_etl.changes_vip_4.`_identity` AS `_identity`,
+        reverse_etl.changes_vip_4.`_alias` AS `_alias`,
+        reverse_etl.changes_vip_4.`_primary_key` AS `_primary_key`,
+        reverse_etl.changes_vip_4.`_operation` AS `_operation`,
+        'plan' AS _origin,
+        true AS _due,
+        CAST(NULL AS CHAR(20000)) AS _fields
+      FROM reverse_etl.changes_vip_4
+      WHERE reverse_etl.changes_vip_4.`_seq` > 90
+          AND NOT (EXISTS (
+        SELECT *
+        FROM reverse_etl.outcomes_vip_4
+        WHERE reverse_etl.outcomes_vip_4.`seq` = reverse_etl.changes_vip_4.`_seq`
+            AND reverse_etl.outcomes_vip_4.`status` = 'succeeded'
+      ))
+    ) AS unconfirmed
+    WHERE residues._identity = unconfirmed.`_identity`
+  ))
+      AND NOT (EXISTS (
+    SELECT *
+    FROM (
+      SELECT reverse_etl.failed_records.identity AS _identity,
+        reverse_etl.failed_records.alias AS _alias,
+        reverse_etl.failed_records.primary_key AS _primary_key,
+        reverse_etl.failed_records.operation AS _operation,
+        'failed' AS _origin,
+        (reverse_etl.failed_records.error_code = 'unknown' OR reverse_etl.failed_records.retryable = 1) AS _due,
+        reverse_etl.failed_records.fields AS _fields
+      FROM reverse_etl.failed_records
+      WHERE reverse_etl.failed_records.sync_name = 'vip'
+          AND reverse_etl.failed_records.unidentified = 0
+    ) AS failures
+    WHERE failures._identity = residues._identity
+  ))
+) AS left_open
+WHERE left_open._origin != 'residue';

@@ -1,0 +1,9 @@
+-- mariadb: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+UPDATE reverse_etl.sync_state
+SET `position`=90,
+  send_limit=120,
+  requests_sent=3
+WHERE reverse_etl.sync_state.sync_name = 'vip'
+    AND reverse_etl.sync_state.lease_token = 7;

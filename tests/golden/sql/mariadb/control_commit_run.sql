@@ -1,0 +1,14 @@
+-- mariadb: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+UPDATE reverse_etl.sync_state
+SET account_host='api.iterable.com',
+  mapping='{}',
+  committed_run_id=5,
+  `position`=0,
+  send_limit=30,
+  requests_sent=0,
+  snapshot_rows=NULL,
+  changes_rows=NULL
+WHERE reverse_etl.sync_state.sync_name = 'vip'
+    AND reverse_etl.sync_state.lease_token = 7;

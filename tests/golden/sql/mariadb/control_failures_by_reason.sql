@@ -1,0 +1,12 @@
+-- mariadb: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+SELECT reverse_etl.failed_records.error_code,
+  reverse_etl.failed_records.retryable,
+  count(*) AS count_1
+FROM reverse_etl.failed_records
+WHERE reverse_etl.failed_records.sync_name = 'vip'
+GROUP BY reverse_etl.failed_records.error_code,
+  reverse_etl.failed_records.retryable
+ORDER BY count(*) DESC,
+  reverse_etl.failed_records.error_code;

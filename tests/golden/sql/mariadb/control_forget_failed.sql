@@ -1,0 +1,6 @@
+-- mariadb: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+DELETE
+FROM reverse_etl.failed_records
+WHERE reverse_etl.failed_records.sync_name = 'vip';

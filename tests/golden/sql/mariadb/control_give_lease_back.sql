@@ -1,0 +1,8 @@
+-- mariadb: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+UPDATE reverse_etl.sync_state
+SET lease_owner=NULL,
+  lease_expires_at=NULL
+WHERE reverse_etl.sync_state.sync_name = 'vip'
+    AND reverse_etl.sync_state.lease_token = 7;

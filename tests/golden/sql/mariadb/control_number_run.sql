@@ -1,0 +1,7 @@
+-- mariadb: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+UPDATE reverse_etl.sync_state
+SET last_run_id=(reverse_etl.sync_state.last_run_id + 1)
+WHERE reverse_etl.sync_state.sync_name = 'vip'
+    AND reverse_etl.sync_state.lease_token = 7;

@@ -1,0 +1,11 @@
+-- mariadb: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+SELECT reverse_etl.changes_vip_5.`_phase`,
+  reverse_etl.changes_vip_5.`_operation`,
+  min(reverse_etl.changes_vip_5.`_seq`) AS min_1,
+  max(reverse_etl.changes_vip_5.`_seq`) AS max_1
+FROM reverse_etl.changes_vip_5
+GROUP BY reverse_etl.changes_vip_5.`_phase`,
+  reverse_etl.changes_vip_5.`_operation`
+ORDER BY min(reverse_etl.changes_vip_5.`_seq`);
