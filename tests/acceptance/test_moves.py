@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from connectors.iterable.sandbox import Fault
+from reverse_etl.cli import app
 from reverse_etl.errors import ConfigError, WarehouseError
 from reverse_etl.move import move
 from tests.world import SYNC, Apart, Database, Killed, killed_at
@@ -179,6 +182,36 @@ def test_a_move_that_dies_at_any_statement_is_finished_by_the_next(
     enter(world, stays[1])
     world.quiet()
     assert moment > 20
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_the_command_says_what_it_moved_and_what_to_do_next(
+    world: World,
+    places: Mapping[str, Database],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In words, and as JSON; no password in either."""
+    enter(world, places["here"])
+    world.put_emails("ada", "bob")
+    world.run()
+    password = sa.make_url(world.database.url).password or ""
+    monkeypatch.setenv("WAREHOUSE_URL", world.database.url)
+    monkeypatch.setenv("ITERABLE_API_KEY", world.key)
+    stays = ["here", "workspace", "here"]
+    for left, entered, option in zip(stays, stays[1:], ([], ["--json"]), strict=False):
+        enter(world, places[left])
+        name_beside(world, places[entered])
+        world.config()
+        world.database.release()
+        config = ["--config", str(world.folder / "config.yaml")]
+        assert app.run(["move", SYNC, "--to", "next", *option, *config]) == 0
+        said = capsys.readouterr()
+        assert password not in said.out + said.err
+        if option:
+            assert json.loads(said.out)["rows"]["sync_log"] == len(world.log())
+        else:
+            assert "let syncs.vip.source.warehouse be next" in said.out
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

@@ -80,7 +80,7 @@ def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixtu
     listed = shown.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     assert [line.split()[0] for line in listed] == [
         *("demo", "validate", "check", "plan", "run-sync", "audit", "status", "runs", "failures"),
-        *("lists", "sandbox", "schema"),
+        *("lists", "move", "sandbox", "schema"),
     ]
     assert "130, 143  interrupted" in shown
 
