@@ -85,6 +85,7 @@ PLAYED_ELSEWHERE := tests/acceptance/test_promises_people.py tests/acceptance/te
 test-warehouses: $(DEV_STAMP)
 	$(PYTHON) -m venv $(WAREHOUSES)
 	$(WAREHOUSES)/bin/pip -q install -e '.[dev,$(DRIVERS)]' 'chdb==4.4.0' 'pyspark==4.3.0'
+	$(WAREHOUSES)/bin/pip -q install --no-deps -e examples/sqlite_warehouse
 	$(PYTHON) -m venv $(DBT)
 	$(DBT)/bin/pip -q install 'dbt-core>=1.10,<1.12' 'dbt-duckdb>=1.11,<1.12' 'duckdb==2.0.0'
 	$(PYTHON) -m venv $(EMULATOR)
@@ -99,7 +100,7 @@ test-warehouses: $(DEV_STAMP)
 		$$tests tests/golden tests/unit/test_untried_warehouses.py; \
 	part "Snowflake's SQL on an emulator" \
 		$(EMULATOR)/bin/python -m pytest -rs tests/warehouses/test_snowflake_emulated.py; \
-	for engine in mariadb clickhouse; do \
+	for engine in mariadb clickhouse sqlite; do \
 		part "the acceptance tests in $$engine" $$tests --warehouse $$engine $(PLAYED_ELSEWHERE); \
 	done; \
 	if [ -n "$(OLDER_POSTGRES)" ]; then \

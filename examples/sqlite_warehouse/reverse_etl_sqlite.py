@@ -4,13 +4,12 @@ What it does otherwise than the rest:
 
 * There are no schemas. Ours is a file of its own beside the user's (``shop.db.reverse_etl``), which
   each connection attaches under the schema's name.
-* There is one writer at a time. Every transaction begins as a writer, and waits until it is one.
+* There is one writer of a file at a time. Every transaction is one of ours, and waits its turn.
 * A column does not decide what its values are. Here it does: a query in which one has another type
   is refused. What has no type, as most expressions, is text; ``CAST`` gives it one.
 * There are no regular expressions and no hashes, so Python lends them.
 
-Source of facts: SQLite's documentation ("Datatypes In SQLite", "ATTACH DATABASE", "Built-In Scalar
-SQL Functions", "File Locking And Concurrency").
+Source of facts: SQLite's documentation ("Datatypes In SQLite", "ATTACH DATABASE", "Transaction").
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ import copy
 import hashlib
 import re
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
@@ -42,20 +40,11 @@ from reverse_etl.warehouse.sql import Expression, Sql
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import DDLCompiler
-    from sqlalchemy.types import TypeEngine
 
-# Seconds that a writer waits for another one, unless the URL says otherwise (?timeout=5).
-_WAIT_SECONDS = 60.0
-
-# Rows of a stream in one piece.
-_ROWS_STREAMED = 20_000
-
-# A function takes 127 arguments.
-_MOST_ARGUMENTS = 100
-
-# Doubles hold every integer up to here.
-_EXACT_DOUBLE = 2**53
-
+_WAIT_SECONDS = 60.0  # of a writer for another one, unless the URL says it (?timeout=5)
+_ROWS_STREAMED = 20_000  # in one piece
+_MOST_ARGUMENTS = 100  # of a function; SQLite takes 127
+_EXACT_DOUBLE = 2**53  # doubles hold every integer up to here
 _CLOCK = "strftime('%Y-%m-%d %H:%M:%f000', 'now'{})"
 
 
@@ -70,7 +59,8 @@ class SQLiteSql(Sql):
     types: ClassVar = {
         **dict.fromkeys(("varchar", "nvarchar", "char", "nchar", "text", "clob"), Kind.TEXT),
         **dict.fromkeys(("int", "integer", "tinyint", "smallint", "bigint"), Kind.INTEGER),
-        **dict.fromkeys(("real", "float", "double", "numeric", "decimal"), Kind.FLOAT),
+        **dict.fromkeys(("real", "float", "double", "double precision"), Kind.FLOAT),
+        **dict.fromkeys(("numeric", "decimal"), Kind.FLOAT),
         **dict.fromkeys(("boolean", "bool"), Kind.BOOLEAN),
     }
     # There is one since 3.39; older versions have none.
@@ -91,9 +81,8 @@ class SQLiteSql(Sql):
         if column.kind is Kind.OTHER:
             return self.text_of(expression, column)
         kind = sa.func.typeof(expression)
-        fits = kind.in_(["null", *_TYPES_OF_VALUES[column.kind]])
-        kept = sa.cast(expression, sa.Double) if column.kind is Kind.FLOAT else expression
-        return sa.case((fits, kept), else_=sa.func.reverse_etl_refuse(column.name, kind))
+        fits = kind.in_(["null", *_VALUES[column.kind]])
+        return sa.case((fits, expression), else_=sa.func.reverse_etl_refuse(column.name, kind))
 
     def sent(
         self, expression: Expression, column: SourceColumn, *, as_text: bool, whole_seconds: bool
@@ -104,17 +93,13 @@ class SQLiteSql(Sql):
 
     def read(self, expression: Expression, column: SourceColumn) -> Expression:
         """Name the type in the statement: the Arrow column is made of it."""
-        wanted = _READ.get(column.kind)
-        return sa.cast(expression, wanted) if wanted else expression
+        return sa.cast(expression, _READ[column.kind]) if column.kind in _READ else expression
 
     def json_text(self, expression: Expression, column: SourceColumn) -> Expression:
         """Return a value as JSON text; NULL as ``null``."""
-        kind = sa.func.typeof(expression)
-        text = sa.func.json_quote(self.text_of(expression, column), type_=sa.Text)
-        plain = sa.cast(expression, sa.Text)
-        return sa.case(
-            (kind == "integer", plain), (kind == "real", _digits(expression)), else_=text
-        )
+        text = self.text_of(expression, column)
+        is_text = sa.func.typeof(expression).in_(["text", "blob"])
+        return sa.case((is_text, sa.func.json_quote(text)), else_=sa.func.coalesce(text, "null"))
 
     def matches(self, expression: Expression, pattern: str) -> Expression:
         """Let Python match."""
@@ -133,23 +118,16 @@ class SQLiteSql(Sql):
         return sa.func.reverse_etl_sum(*parts, type_=sa.Text)
 
 
-_TYPES_OF_VALUES = {
-    Kind.TEXT: ["text"],
-    Kind.INTEGER: ["integer"],
-    Kind.BOOLEAN: ["integer"],
-    Kind.FLOAT: ["real", "integer"],
-}
-_READ: dict[Kind, type[TypeEngine[Any]]] = {
-    Kind.INTEGER: sa.BigInteger,
-    Kind.FLOAT: sa.Double,
-    Kind.BOOLEAN: sa.Boolean,
-}
+# Types of the values of a column, and what ``read`` casts it to.
+_NUMBERS = ["integer", "real"]
+_VALUES = {Kind.TEXT: ["text"], Kind.INTEGER: _NUMBERS[:1], Kind.FLOAT: _NUMBERS}
+_VALUES[Kind.BOOLEAN] = _VALUES[Kind.INTEGER]
+_READ: Any = {Kind.INTEGER: sa.BigInteger, Kind.FLOAT: sa.Double, Kind.BOOLEAN: sa.Boolean}
 
 
 def _digits(value: Expression) -> Expression:
     """Return a double as text that is read as this double: 15 digits are not always enough."""
-    short = sa.cast(value, sa.Text)
-    long = sa.func.printf("%!.17g", value)
+    short, long = sa.cast(value, sa.Text), sa.func.printf("%!.17g", value)
     return sa.case((sa.cast(short, sa.Double) == value, short), else_=long)
 
 
@@ -165,15 +143,9 @@ class SQLiteWarehouse(Warehouse):
     _misfit = ""
 
     def open(self, *, read_only: bool = False) -> None:
-        """Make it ready.
-
-        Raises:
-            WarehouseError: It is not a file, or there is none: SQLite would make an empty one.
-        """
-        path = self.url.database
-        if path in {None, "", ":memory:"}:
-            raise WarehouseError("an SQLite warehouse is a file: write sqlite:///shop.db")
-        if not self.is_ours_alone and not Path(str(path)).exists():
+        """Refuse a file that is not there, with a WarehouseError: SQLite would make one."""
+        path = self.url.database or ""
+        if not self.is_ours_alone and not Path(path).is_file():
             raise WarehouseError(f"there is no SQLite file {path}: correct the warehouse's url")
         super().open(read_only=read_only)
 
@@ -187,28 +159,29 @@ class SQLiteWarehouse(Warehouse):
             max_identifier_length=LONGEST_LABEL,
         )
         sa.event.listen(engine, "connect", self._prepare_session)
-        sa.event.listen(engine, "begin", _begin)
+        sa.event.listen(engine, "begin", self._begin)
         return engine
+
+    def _begin(self, connection: Connection) -> None:
+        """Begin as the one writer of our file, not of the user's, as BEGIN IMMEDIATE would."""
+        connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql(f"PRAGMA {quoted(self.schema)}.user_version = 1")
 
     def _prepare_session(self, native: sqlite3.Connection, _record: object) -> None:
         """Lend what SQLite lacks to a new connection, and let it see our schema."""
         native.isolation_level = None
-        # Bytes that are no text would be quoted by the driver's error.
-        native.text_factory = _decoded
+        native.text_factory = lambda text: text.decode("utf-8", "replace")
         native.create_function("reverse_etl_refuse", 2, self._refuse)
         native.create_function("reverse_etl_matches", 2, _matches, deterministic=True)
         native.create_function("reverse_etl_digest", -1, _digest, deterministic=True)
-        native.create_function("strpos", 2, _strpos, deterministic=True)
-        native.create_function("md5", 1, _md5, deterministic=True)
+        native.create_function("md5", 1, _md5)
+        native.create_function("strpos", 2, lambda text, part: text and text.find(part) + 1)
         native.create_aggregate("reverse_etl_sum", -1, _Sum)  # type: ignore[arg-type]
         beside = f"{self.url.database}.{quote(self.schema, safe='')}"
         native.execute(f"ATTACH DATABASE ? AS {quoted(self.schema)}", (beside,))
 
     def source_query(self, query: str | None, table: str | None, relation: str | None) -> str:
-        """Keep SQLite from evaluating a column once for each place where we name it.
-
-        Source: "The SQLite Query Optimizer Overview", subquery flattening.
-        """
+        """Keep the query from being flattened, and evaluated wherever a column is named."""
         whole = super().source_query(query, table, relation)
         return f"SELECT * FROM (\n{whole}\n) LIMIT -1 OFFSET 0"  # noqa: S608 - the user's own
 
@@ -217,42 +190,34 @@ class SQLiteWarehouse(Warehouse):
         raise ValueError(self._misfit)
 
     def describe(self, connection: Connection, query: str) -> list[tuple[str, str]]:
-        """Make a view of the query, which SQLite only parses, and ask for its columns.
-
-        Of a CAST the view does not tell the type; a table made from no rows of it does.
-        """
-        native: Any = connection.connection.driver_connection
+        """Ask a view of it; of a CAST only a table tells the type, here one without rows."""
+        execute, self._misfit = connection.exec_driver_sql, ""
         try:
-            declared = _columns(native, "VIEW", query)
-            found = _columns(native, "TABLE", f"{query} LIMIT 0")
-        except sqlite3.Error as error:
-            raise DBAPIError(query, None, error, hide_parameters=True) from None
-        names = {name for name, _ in declared}
-        return [
-            (_as_written(name, names), type_name or affinity)
-            for (name, type_name), (_, affinity) in zip(declared, found, strict=True)
-        ]
+            declared = _columns(execute, "VIEW", query)
+        except DBAPIError as error:
+            error.orig = sqlite3.ProgrammingError(str(error.orig))  # it cannot speak of a row
+            raise
+        found = _columns(execute, "TABLE", f"{query} LIMIT 0")
+        names = [_as_written(name, dict(declared)) for name, _ in declared]
+        types = [said or cast for (_, said), (_, cast) in zip(declared, found, strict=True)]
+        return list(zip(names, types, strict=True))
 
     def read_arrow(self, statement: str) -> pa.Table:
-        """Read on a connection of its own; see :meth:`stream_arrow`.
-
-        Raises:
-            WarehouseError: SQLite refuses.
-        """
+        """Read all of :meth:`stream_arrow`; raises a WarehouseError when SQLite refuses."""
         try:
             with self.stream_arrow(statement) as reader:
                 return reader.read_all()
-        except SQLAlchemyError as error:
-            raise self.explained(error) from None
-        except sqlite3.Error as error:
-            raise WarehouseError(f"the warehouse failed: {self.plain_reason(error)}") from None
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            reason = self.plain_reason(getattr(error, "orig", error))
+            raise WarehouseError(f"the warehouse failed: {reason}") from None
 
     @contextmanager
     def stream_arrow(self, statement: str) -> Iterator[pa.RecordBatchReader]:
         """Read on a connection of its own, which begins no transaction and so waits for nobody."""
         with self.engine.connect() as connection:
             native: Any = connection.connection.driver_connection
-            columns = _columns(native, "TABLE", f"SELECT * FROM ({statement}) LIMIT 0")  # noqa: S608
+            none = f"SELECT * FROM ({statement}) LIMIT 0"  # noqa: S608
+            columns = _columns(native.execute, "TABLE", none)
             schema = pa.schema([(name, _ARROW.get(type_, pa.string())) for name, type_ in columns])
             batches = _batches(native.execute(statement), schema)
             yield pa.RecordBatchReader.from_batches(schema, batches)
@@ -276,16 +241,17 @@ class SQLiteWarehouse(Warehouse):
     def finish_table(self, connection: Connection, table: TableClause, *, by: str | None) -> None:
         """Index the reading order."""
         if by is not None:
-            index = quoted(table.schema, f"{table.name}_{by}")
-            place = quoted(table.name)
-            connection.exec_driver_sql(f"CREATE INDEX {index} ON {place} ({quoted(by)})")
+            index, on = quoted(table.schema, f"{table.name}_{by}"), quoted(table.name)
+            connection.exec_driver_sql(f"CREATE INDEX {index} ON {on} ({quoted(by)})")
 
     def layout(self, connection: Connection, names: Collection[str]) -> dict[str, dict[str, str]]:
         """Return the columns of some of our tables, name to type."""
-        schema = quoted(self.schema)
-        asked = ((name, f"PRAGMA {schema}.table_info({quoted(name)})") for name in names)
-        found = {name: connection.exec_driver_sql(pragma).all() for name, pragma in asked}
-        return {name: {row.name: row.type for row in rows} for name, rows in found.items() if rows}
+        tables = f"{quoted(self.schema)}.sqlite_master t, pragma_table_info(t.name, ?) c"
+        asked = f"SELECT t.name, c.name, c.type FROM {tables} WHERE t.type <> 'index'"  # noqa: S608
+        found: dict[str, dict[str, str]] = {name: {} for name in names}
+        for table, column, type_name in connection.exec_driver_sql(asked, (self.schema,)):
+            found.get(table, {})[column] = type_name
+        return {name: columns for name, columns in found.items() if columns}
 
     def replace_view(self, connection: Connection, statement: Executable) -> bool:
         """Leave it to be dropped and made anew: both take part in the transaction."""
@@ -293,7 +259,7 @@ class SQLiteWarehouse(Warehouse):
         return False
 
     def driver_errors(self) -> tuple[type[Exception], ...]:
-        """Return those of the driver."""
+        """Return the driver's."""
         return (sqlite3.Error,)
 
     def plain_reason(self, error: BaseException | None) -> str:
@@ -301,32 +267,18 @@ class SQLiteWarehouse(Warehouse):
         text = " ".join(str(error).split())
         if text == "user-defined function raised exception" and self._misfit:
             return f"{self._misfit}: CAST it in the query"
-        code = getattr(error, "sqlite_errorname", "")
-        if code in _ABOUT_FILES or _ABOUT_STATEMENTS.match(text):
+        code = getattr(error, "sqlite_errorname", type(error).__name__)
+        if code.startswith(_WITHOUT_VALUES) or text.startswith("no such table: "):
             return text
-        kind = code or type(error).__name__
-        return f"{kind} (the rest is hidden, as it may quote a row)"
+        return f"{code} (the rest is hidden, as it may quote a row)"
 
 
-_ABOUT_FILES = frozenset(
-    f"SQLITE_{word}"
-    for word in (
-        *("BUSY", "CANTOPEN", "CONSTRAINT_DATATYPE", "CORRUPT", "FULL", "IOERR", "LOCKED"),
-        *("NOMEM", "NOTADB", "PERM", "READONLY", "TOOBIG"),
-    )
+# Of files, memory and locks, and what ``describe`` says.
+_WITHOUT_VALUES = (
+    *("ProgrammingError", "SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_CONSTRAINT_DATATYPE"),
+    *("SQLITE_CORRUPT", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_LOCKED", "SQLITE_NOMEM"),
+    *("SQLITE_NOTADB", "SQLITE_PERM", "SQLITE_READONLY", "SQLITE_TOOBIG"),
 )
-# Of the statement's own words; a code of its own they have not.
-_ABOUT_STATEMENTS = re.compile(
-    r"(no such (table|column|function|collation sequence): |ambiguous column name: "
-    r'|near ".*": syntax error$|incomplete input$|unrecognized token: |wrong number of arguments'
-    r"|parameters are not allowed|integer overflow$|malformed JSON$|misuse of "
-    r"|SELECTs to the left and right|You can only execute one statement|table .* already exists$)"
-)
-
-
-def _begin(connection: Connection) -> None:
-    """Begin as the one writer: who reads first and writes then may find the file changed."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @compiles(CreateView, "sqlite")
@@ -334,12 +286,8 @@ def _view_within_its_file(view: CreateView, compiler: DDLCompiler, **options: An
     """Name tables without their schema in a view, or the file could not be opened by itself."""
     statements = compiler.sql_compiler
     statements.preparer = copy.copy(statements.preparer)
-    statements.preparer.schema_for_object = _nowhere
+    statements.preparer.schema_for_object = lambda _table: None  # type: ignore[assignment]
     return compiler.visit_create_view(view, **options)
-
-
-def _nowhere(_table: object) -> None:
-    return None
 
 
 # --- columns and rows ------------------------------------------------------------------------
@@ -348,11 +296,11 @@ def _nowhere(_table: object) -> None:
 _ARROW = {"INT": pa.int64(), "REAL": pa.float64(), "NUM": pa.bool_()}
 
 
-def _columns(native: sqlite3.Connection, what: str, query: str) -> list[tuple[str, str]]:
+def _columns(execute: Callable[[str], Any], what: str, query: str) -> list[tuple[str, str]]:
     """Return names and types of the columns of a temporary view or table, made only for that."""
-    native.execute(f"CREATE TEMPORARY {what} reverse_etl_described AS {query}")
-    found = native.execute("PRAGMA temp.table_info(reverse_etl_described)").fetchall()
-    native.execute(f"DROP {what} temp.reverse_etl_described")
+    execute(f"CREATE TEMPORARY {what} reverse_etl_described AS {query}")
+    found = execute("PRAGMA temp.table_info(reverse_etl_described)").fetchall()
+    execute(f"DROP {what} temp.reverse_etl_described")
     return [(name, type_name) for _, name, type_name, *_ in found]
 
 
@@ -372,23 +320,14 @@ def _batches(cursor: sqlite3.Cursor, schema: pa.Schema) -> Iterator[pa.RecordBat
 # --- what Python lends -----------------------------------------------------------------------
 
 
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _matches(value: str | None, pattern: str) -> bool | None:
     # Python's $ would let a closing line feed through.
     very_end = pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern
-    return re.compile(very_end, re.ASCII)
+    return None if value is None else re.search(very_end, value, re.ASCII) is not None
 
 
-def _matches(value: str | None, pattern: str) -> bool | None:
-    return None if value is None else _compiled(pattern).search(value) is not None
-
-
-def _strpos(text: str | None, part: str | None) -> int | None:
-    return None if text is None or part is None else text.find(part) + 1
-
-
-def _md5(value: str | None) -> str | None:
-    return value and hashlib.md5(value.encode(), usedforsecurity=False).hexdigest()
+def _md5(value: str) -> str:
+    return hashlib.md5(value.encode(), usedforsecurity=False).hexdigest()
 
 
 def _digest(*values: object) -> str:
@@ -408,7 +347,3 @@ class _Sum:
     def finalize(self) -> str:
         """Return the sum as text."""
         return str(self.total)
-
-
-def _decoded(text: bytes) -> str:
-    return text.decode("utf-8", "replace")

@@ -489,7 +489,7 @@ class Warehouse(ABC):
         columns = [*(changes.c[name] for name in ours), *mapped]
         table = self.read(plan_range(changes, first, last, columns))
         kinds = [*(None for _ in ours), *(shape.columns[name].kind for name in shape.plan_columns)]
-        batches = self._with_kinds(table, kinds).combine_chunks().to_batches()
+        batches = self.with_kinds(table, kinds).combine_chunks().to_batches()
         page: pa.RecordBatch = batches[0]
         return page
 
@@ -509,7 +509,7 @@ class Warehouse(ABC):
         ]
         table = self.read(read_people(snapshot, identities, mapped))
         kinds = [None, None, *(column.kind for column in columns)]
-        page: pa.RecordBatch = self._with_kinds(table, kinds).combine_chunks().to_batches()[0]
+        page: pa.RecordBatch = self.with_kinds(table, kinds).combine_chunks().to_batches()[0]
         return page
 
     def read_columns(self, shape: Shape) -> pa.Schema:
@@ -519,9 +519,9 @@ class Warehouse(ABC):
             WarehouseError: The engine has a type that Arrow does not know.
         """
         kinds = [shape.columns[name].kind for name in shape.plan_columns]
-        return self._with_kinds(self.read(no_rows(shape, self.sql)), kinds).schema
+        return self.with_kinds(self.read(no_rows(shape, self.sql)), kinds).schema
 
-    def _with_kinds(self, table: pa.Table, kinds: Iterable[Kind | None]) -> pa.Table:
+    def with_kinds(self, table: pa.Table, kinds: Iterable[Kind | None]) -> pa.Table:
         """Return the table with what its columns are to be read as in their metadata."""
         words = (self.sql.read_as.get(kind) if kind else None for kind in kinds)
         fields = [

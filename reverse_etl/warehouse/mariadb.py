@@ -351,13 +351,13 @@ class MariaDBWarehouse(Warehouse):
                 schema = pa.schema([(c.name, arrow_type(c)) for c in cursor._result.fields])
                 yield pa.RecordBatchReader.from_batches(schema, _batches(cursor, schema))
 
-    def _with_kinds(self, table: pa.Table, kinds: Iterable[Kind | None]) -> pa.Table:
+    def with_kinds(self, table: pa.Table, kinds: Iterable[Kind | None]) -> pa.Table:
         """Give the columns the types of their kinds: an expression has lost some of them."""
         known = list(kinds)
         columns = [
             _of_kind(column, kind) for column, kind in zip(table.columns, known, strict=True)
         ]
-        return super()._with_kinds(pa.Table.from_arrays(columns, names=table.column_names), known)
+        return super().with_kinds(pa.Table.from_arrays(columns, names=table.column_names), known)
 
     def upload(
         self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]

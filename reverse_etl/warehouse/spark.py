@@ -130,7 +130,7 @@ class SparkWarehouse(Warehouse):
         return [(row[0], row[1]) for row in rows]
 
     def read_arrow(self, statement: str) -> pa.Table:
-        """Read on a connection of its own; times without their zones (:meth:`_with_kinds`)."""
+        """Read on a connection of its own; times without their zones (:meth:`with_kinds`)."""
         try:
             with self._executed(statement, zones=False) as reader:
                 return reader.read_all()
@@ -175,14 +175,14 @@ class SparkWarehouse(Warehouse):
             ]
         )
 
-    def _with_kinds(self, table: pa.Table, kinds: Iterable[Kind | None]) -> pa.Table:
+    def with_kinds(self, table: pa.Table, kinds: Iterable[Kind | None]) -> pa.Table:
         """Give the times the zones of their kinds, which a result does not name."""
         known = list(kinds)
         columns = [
             of_type(column, _INSTANT) if kind is Kind.INSTANT else column
             for column, kind in zip(table.columns, known, strict=True)
         ]
-        return super()._with_kinds(pa.Table.from_arrays(columns, names=table.column_names), known)
+        return super().with_kinds(pa.Table.from_arrays(columns, names=table.column_names), known)
 
     # --- writing ---------------------------------------------------------------------------
 
