@@ -155,6 +155,12 @@ class TestQueries(Spark, QuerySuite):
         f"insert into canary values (1, $${CANARY}$$, 4815162342108)": (
             f"insert into canary values (1, {text_literal(CANARY)}, 4815162342108)"
         ),
+        "select 1 as customer_id, 'a@x.org' as e_mail, 2 as \"Plan\"": (
+            "select 1 as customer_id, 'a@x.org' as e_mail, 2 as `Plan`"
+        ),
+        'select 1 as "ID", \'a@x.org\' as "Email", 2 as "V"': (
+            "select 1 as `ID`, 'a@x.org' as `Email`, 2 as `V`"
+        ),
     }
 
     @staticmethod
