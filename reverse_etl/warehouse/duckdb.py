@@ -211,7 +211,12 @@ class DuckDBWarehouse(Warehouse):
                         "Try again when it is done.",
                     ) from None
             except duckdb.Error as error:
-                raise WarehouseError(_cannot_open(path, error)) from None
+                if not (read_only and "different configuration" in str(error)):
+                    raise WarehouseError(_cannot_open(path, error)) from None
+                # This process has it open for writing already: it is the source of a workspace
+                # that its tables move to. Nothing is written through a look anyway.
+                read_only = False
+                continue
             self.clock.sleep(FILE_POLL_SECONDS)
             waited += FILE_POLL_SECONDS
         super().open()

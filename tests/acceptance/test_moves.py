@@ -143,6 +143,20 @@ def test_there_and_back_again(world: World, places: Mapping[str, Database]) -> N
     assert world.members() == {"ada@x.com", "cy@x.com"}
 
 
+@pytest.mark.parametrize("database", ["duckdb"], indirect=True)
+def test_out_of_the_users_file_and_back(world: World, tmp_path: Path) -> None:
+    """The file is then open for its tables, and looked at as a source."""
+    inside = world.database
+    beside = Apart(inside.url, f"duckdb:///{tmp_path / 'ours.duckdb'}")
+    world.put_emails("ada", "bob")
+    world.run()
+    for place in (beside, inside):
+        go(world, place)
+        world.quiet()
+    world.put_emails("bob")
+    assert world.run().planned == world.changes(delete=1)
+
+
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_move_that_dies_at_any_statement_is_finished_by_the_next(
     world: World, places: Mapping[str, Database]
