@@ -8,7 +8,7 @@
 #   make test               style, types, import directions and every test
 #   make test-warehouses    the other warehouses: installs their drivers; says what ran and what not
 #   make soak               the long version of the fault tests (hours; see docs/reliability.md)
-#   make mutate             mutation testing of planning and settling (about an hour)
+#   make mutate             mutation testing of planning and settling (hours)
 #   make audit-dependencies known holes in the pinned requirements; asks a service on the network
 #   make lint               the same without the tests
 #   make format             rewrite the code in the house style

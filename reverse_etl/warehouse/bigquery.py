@@ -22,8 +22,9 @@ from reverse_etl.errors import WarehouseError
 from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.rows import arrow_of
 from reverse_etl.warehouse.shape import Kind, SourceColumn
+from reverse_etl.warehouse.spelling import Spelling
 from reverse_etl.warehouse.sql import Expression, Sql
-from reverse_etl.warehouse.untried import Spelling, UntriedWarehouse
+from reverse_etl.warehouse.untried import UntriedWarehouse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -19,8 +19,9 @@ from sqlalchemy.sql.compiler import GenericTypeCompiler
 from reverse_etl.warehouse.base import quoted
 from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.shape import TIMES, Kind, SourceColumn
+from reverse_etl.warehouse.spelling import Spelling, posix
 from reverse_etl.warehouse.sql import Expression
-from reverse_etl.warehouse.untried import Spelling, UntriedSql, UntriedWarehouse, posix
+from reverse_etl.warehouse.untried import UntriedSql, UntriedWarehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,8 +19,9 @@ import sqlalchemy as sa
 from reverse_etl.warehouse.base import quoted
 from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.shape import Kind, SourceColumn
+from reverse_etl.warehouse.spelling import Spelling, posix
 from reverse_etl.warehouse.sql import WHITE_SPACE, Expression
-from reverse_etl.warehouse.untried import Spelling, UntriedSql, UntriedWarehouse, posix
+from reverse_etl.warehouse.untried import UntriedSql, UntriedWarehouse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

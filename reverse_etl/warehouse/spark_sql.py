@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import sqlalchemy as sa
 
 from reverse_etl.warehouse.shape import TIMES, Kind, SourceColumn
+from reverse_etl.warehouse.spelling import Spelling, java
 from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
-from reverse_etl.warehouse.untried import Spelling, java
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

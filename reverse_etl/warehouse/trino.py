@@ -16,8 +16,9 @@ from sqlalchemy.sql.compiler import GenericTypeCompiler
 
 from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.shape import Kind, SourceColumn
+from reverse_etl.warehouse.spelling import Spelling, java
 from reverse_etl.warehouse.sql import Expression, Sql
-from reverse_etl.warehouse.untried import Spelling, UntriedSql, UntriedWarehouse, java
+from reverse_etl.warehouse.untried import UntriedSql, UntriedWarehouse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ from reverse_etl.warehouse.duckdb_dialect import DuckDBDialect
 from reverse_etl.warehouse.redshift import RedshiftWarehouse
 from reverse_etl.warehouse.rows import arrow_of
 from reverse_etl.warehouse.shape import Kind
-from reverse_etl.warehouse.untried import java, posix
+from reverse_etl.warehouse.spelling import java, posix
 
 CANARY = "canary@secret.example"
 
