@@ -17,7 +17,7 @@ import sqlalchemy as sa
 import sqlglot
 
 from reverse_etl.clock import SystemClock
-from reverse_etl.testing import clickhouse, mariadb
+from reverse_etl.testing import clickhouse, mariadb, spark
 from reverse_etl.warehouse import OFFERED, warehouse_at
 from tests.world import CREATE_PEOPLE, Database, is_of_control
 
@@ -127,6 +127,19 @@ def _clickhouse() -> Iterator[Callable[[str], Database]]:
         yield make
 
 
+@contextmanager
+def _spark() -> Iterator[Callable[[str], Database]]:
+    with spark.running_cluster() as cluster:
+
+        def make(control: str) -> Database:
+            cluster.execute(
+                "DROP SCHEMA IF EXISTS reverse_etl CASCADE", "DROP TABLE IF EXISTS default.people"
+            )
+            return Elsewhere(cluster.url(), "spark", control)
+
+        yield make
+
+
 class SQLite(Elsewhere):
     """The example of an engine in a package; ``information_schema`` is lent to the tests."""
 
@@ -168,17 +181,20 @@ def _is_sqlite_missing() -> str | None:
     return None if offered else "not installed: pip install -e examples/sqlite_warehouse"
 
 
+# They read one catalog for both databases, change a row of the log, list views, or die at the
+# first statement about a table, which beside a control database is another one.
+BESIDE_CONTROL = (
+    *("test_killed_while_planning", "test_killed_while_settling"),
+    *("test_columns_and_their_order", "test_old_lines_go"),
+    "test_snapshots_are_kept_for_some_runs",
+)
+
 ENGINES = {
+    "spark": Engine(spark.what_is_missing, _spark, unsayable=BESIDE_CONTROL),
     "clickhouse": Engine(
         clickhouse.what_is_missing,
         _clickhouse,
-        # They read one catalog for both databases, change a row of the log, list views, or die at
-        # the first statement about a table, which beside a control database is another one.
-        unsayable=(
-            *("test_killed_while_planning", "test_killed_while_settling"),
-            *("test_columns_and_their_order", "test_old_lines_go"),
-            "test_snapshots_are_kept_for_some_runs",
-        ),
+        unsayable=BESIDE_CONTROL,
     ),
     "mariadb": Engine(
         mariadb.what_is_missing,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from reverse_etl.move import move
 from tests.world import SYNC, Apart, Database, Killed, killed_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.world import World
@@ -57,13 +58,16 @@ class Kept(Database):
 
 
 @pytest.fixture
-def places(postgres_url: str, duckdb_url: str, tmp_path: Path) -> Mapping[str, Database]:
-    """Return where the same source may be worked on; the table is in PostgreSQL."""
-    return {
+def places(postgres_url: str, duckdb_url: str, tmp_path: Path) -> Iterator[Mapping[str, Database]]:
+    """Yield where the same source may be worked on; the table is in PostgreSQL."""
+    known = {
         "here": Database(postgres_url),
         "workspace": Apart(postgres_url, duckdb_url),
         "control": Kept(postgres_url, f"duckdb:///{tmp_path / 'control.duckdb'}"),
     }
+    yield known
+    for place in known.values():
+        place.release()
 
 
 def enter(world: World, place: Database) -> None:
@@ -157,6 +161,8 @@ def test_out_of_the_users_file_and_back(world: World, tmp_path: Path) -> None:
     assert world.run().planned == world.changes(delete=1)
 
 
+# What dies between the making of a cursor and its statement closes neither.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_move_that_dies_at_any_statement_is_finished_by_the_next(
     world: World, places: Mapping[str, Database]
@@ -180,6 +186,7 @@ def test_a_move_that_dies_at_any_statement_is_finished_by_the_next(
             for place in stays:
                 enter(world, place)
                 world.bury()
+            gc.collect()  # here, and not in somebody else's test
         if not died:
             break
         enter(world, left)
@@ -192,7 +199,7 @@ def test_a_move_that_dies_at_any_statement_is_finished_by_the_next(
         enter(world, entered)
         world.quiet()
         stays = entered, left
-        moment += 5
+        moment += 9
     enter(world, stays[1])
     world.quiet()
     assert moment > 20

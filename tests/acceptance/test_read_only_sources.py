@@ -174,6 +174,7 @@ def test_every_kind_of_value_arrives_as_it_would_without_a_workspace(world: Worl
     world.sync["fields"] = {name: name for name in columns}
     world.run()
     (apart,) = world.subscribed()
+    world.database.release()
     world.database = Database(world.database.url)
     world.run()
     (together,) = world.subscribed()
@@ -206,6 +207,7 @@ def test_a_duckdb_file_may_be_read_into_postgresql(world: World) -> None:
     assert report.planned == world.changes(insert=2), report.error
     apart = world.subscribed()
     world.quiet()
+    world.database.release()
     world.database = Database(world.database.url)
     world.run()
     assert apart == world.subscribed()
