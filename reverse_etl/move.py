@@ -84,10 +84,11 @@ def move(config: Config, sync_name: str, to: str, *, ports: Ports | None = None)
                 f"are already: {one.place}"
             )
             raise ConfigError([text])
+    with old.looking() as tx:
+        _refuse_unknown(tx, sync_name)
     with ExitStack() as opened:
         for place in (old, new):
             opened.enter_context(place)
-        _refuse_unknown(old, sync_name)
         new.prepare_schema()
         seconds = config.engine.lease_seconds
         places = []
@@ -99,16 +100,14 @@ def move(config: Config, sync_name: str, to: str, *, ports: Ports | None = None)
         return _Move(config, sync_name, *places).make()
 
 
-def _refuse_unknown(old: Warehouse, sync_name: str) -> None:
-    """Find nothing before anything is made there."""
-    with old.transaction() as tx:
-        refuse_damage(tx, sync_name)
-        if not old.is_prepared(tx) or not _row(tx.control, sync_name):
-            raise WarehouseError(
-                f"sync {sync_name} has no tables in {old.place}: there is nothing to move. Let "
-                "source.warehouse name the warehouse that it has worked in so far",
-            )
-    old.prepare_schema()
+def _refuse_unknown(tx: Transaction, sync_name: str) -> None:
+    """Find out before anything is opened for writing, and perhaps made."""
+    refuse_damage(tx, sync_name)
+    if not tx.warehouse.is_prepared(tx) or not _row(tx.control, sync_name):
+        raise WarehouseError(
+            f"sync {sync_name} has no tables in {tx.warehouse.place}: there is nothing to move. "
+            "Let source.warehouse name the warehouse that it has worked in so far",
+        )
 
 
 def _row(tx: Transaction, sync_name: str) -> Any:  # noqa: ANN401 - a row of sync_state

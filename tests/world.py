@@ -195,8 +195,8 @@ class Apart(Database):
         return self.home.sql(query) if ours else super().sql(query)
 
 
-class Beside(Database):
-    """A DuckDB that keeps no two statements together, and a control database beside it."""
+class Kept(Database):
+    """A warehouse whose leases, runs and failed records are in another database."""
 
     def __init__(self, url: str, control: str) -> None:
         super().__init__(url)
@@ -204,8 +204,8 @@ class Beside(Database):
 
     def warehouses(self) -> dict[str, dict[str, str]]:
         """Return the blocks of both."""
-        loose = {"url": self.url.replace("duckdb:", "loose:"), "control": "control"}
-        return {"local": loose, "control": {"url": self.control.url}}
+        (local,) = super().warehouses().values()
+        return {"local": local | {"control": "control"}, "control": {"url": self.control.url}}
 
     def release(self) -> None:
         """Let go of both."""
@@ -215,6 +215,15 @@ class Beside(Database):
     def sql(self, query: str) -> list[dict[str, Any]]:
         """Run one statement where it belongs."""
         return self.control.sql(query) if is_of_control(query) else super().sql(query)
+
+
+class Beside(Kept):
+    """A DuckDB that keeps no two statements together."""
+
+    def warehouses(self) -> dict[str, dict[str, str]]:
+        """Return the blocks of both."""
+        blocks = super().warehouses()
+        return blocks | {"local": blocks["local"] | {"url": self.url.replace("duckdb:", "loose:")}}
 
 
 def is_of_control(query: str) -> bool:

@@ -187,7 +187,7 @@ class _Load:
             if warehouse is not None:
                 found[name] = warehouse
         if any(warehouse.workspace == DEFAULT_WORKSPACE for warehouse in found.values()):
-            url = absolute_url("duckdb:///reverse_etl.duckdb", self._folder)
+            url = absolute_url("duckdb:///reverse_etl_workspace.duckdb", self._folder)
             found.setdefault(DEFAULT_WORKSPACE, WarehouseConfig(url=SecretStr(url)))
         return found
 

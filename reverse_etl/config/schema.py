@@ -143,7 +143,7 @@ class WarehouseConfig(_Model):
     workspace: Name | None = Field(
         default=None,
         description="Warehouse that holds all our tables; this one is read-only. "
-        "'default' is a DuckDB file reverse_etl.duckdb beside this file, unless it is defined.",
+        "'default' is a DuckDB file beside this one, reverse_etl_workspace.duckdb.",
     )
     control: Name | None = Field(
         default=None, description="Warehouse for lease, runs and failed records."

@@ -184,9 +184,11 @@ class DuckDBWarehouse(Warehouse):
 
         Raises:
             Busy: Another process kept it open, named by its process id.
-            WarehouseError: There is no such file, or it is not a DuckDB file.
+            WarehouseError: There is no such file, it is not a DuckDB file, or it has the name of
+                our schema.
         """
         path = self.url.database or ""
+        self._refuse_one_name(path)
         if read_only and self.is_ours_alone and not Path(path).exists():
             # Nothing is known yet, and nothing is asked of it but room.
             path, read_only = ":memory:", False
@@ -220,6 +222,18 @@ class DuckDBWarehouse(Warehouse):
             self.clock.sleep(FILE_POLL_SECONDS)
             waited += FILE_POLL_SECONDS
         super().open()
+
+    def _refuse_one_name(self, path: str) -> None:
+        """Refuse a file called like our schema: DuckDB cannot tell the two apart in a statement.
+
+        It calls a file what stands before the first full stop of its name (seen with 2.0).
+        """
+        called = Path(path).name.lstrip(".").partition(".")[0]
+        if called.lower() == self.schema.lower() and not self.is_only_read:
+            raise WarehouseError(
+                f"the file {path} and our schema {self.schema} have one name, and DuckDB cannot "
+                "tell them apart: give the file another name, or set warehouses.NAME.schema",
+            )
 
     def close(self) -> None:
         """Close the file, so that others can open it."""

@@ -14,7 +14,7 @@ from connectors.iterable.sandbox import Fault
 from reverse_etl.cli import app
 from reverse_etl.errors import ConfigError, WarehouseError
 from reverse_etl.move import move
-from tests.world import SYNC, Apart, Database, Killed, killed_at
+from tests.world import SYNC, Apart, Database, Kept, Killed, killed_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,26 +35,6 @@ ZOO = {
     "e": "cast(null as integer)",
     "s": "plan",
 }
-
-
-class Kept(Database):
-    """A warehouse whose leases, runs and failed records are in another database."""
-
-    def __init__(self, url: str, control: str) -> None:
-        super().__init__(url)
-        self.control = Database(control)
-
-    def warehouses(self) -> dict[str, dict[str, str]]:
-        (local,) = super().warehouses().values()
-        return {"local": local | {"control": "control"}, "control": {"url": self.control.url}}
-
-    def release(self) -> None:
-        super().release()
-        self.control.release()
-
-    def sql(self, query: str) -> list[dict[str, object]]:
-        there = any(name in query for name in ("sync_state", "sync_runs", "failed_records"))
-        return self.control.sql(query) if there else super().sql(query)
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import pytest
 
 from reverse_etl.check import check
 from reverse_etl.preview import preview
-from tests.world import Database
+from tests.world import Apart, Database
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reverse_etl.testing.postgres import PostgresServer
-    from tests.world import Apart, World
+    from tests.world import World
 
 from_postgresql = pytest.mark.parametrize("database", ["read only"], indirect=True)
 to_postgresql = pytest.mark.parametrize("database", ["read only, to postgresql"], indirect=True)
@@ -66,6 +66,18 @@ def test_nothing_is_written_and_the_source_is_read_once(
     assert everything(owner) == before
     world.quiet()
     assert everything(owner) == before
+
+
+@from_postgresql
+def test_the_default_workspace_works(world: World, database: Apart) -> None:
+    database.release()
+    file = world.folder / "reverse_etl_workspace.duckdb"
+    world.database = Apart(database.url, f"duckdb:///{file}")
+    world.beside = {"local": {"url": "${WAREHOUSE_URL}", "workspace": "default"}}
+    world.put_emails("ada", "bob")
+    assert world.run().planned == world.changes(insert=2)
+    world.quiet()
+    assert file.exists()
 
 
 @from_postgresql

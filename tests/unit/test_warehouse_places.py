@@ -8,7 +8,7 @@ import pytest
 
 from reverse_etl.clock import SystemClock
 from reverse_etl.config import Config, load_config
-from reverse_etl.errors import ConfigError
+from reverse_etl.errors import ConfigError, WarehouseError
 from reverse_etl.testing import loose
 from reverse_etl.warehouse import warehouse_of
 
@@ -49,10 +49,18 @@ def test_beside_a_control_database_only_the_ledgers_are_here(tmp_path: Path) -> 
 def test_the_default_workspace_is_a_file_beside_the_config(tmp_path: Path) -> None:
     loaded = config(tmp_path, 'w: {url: "postgresql://h/d", workspace: default}')
     found = warehouse_of(loaded, "w", SystemClock())
-    assert found.url.database == str(tmp_path / "reverse_etl.duckdb")
+    assert found.url.database == str(tmp_path / "reverse_etl_workspace.duckdb")
     named = 'w: {url: "postgresql://h/d", workspace: default}, default: {url: "duckdb:///x.db"}'
     found = warehouse_of(config(tmp_path, named), "w", SystemClock())
     assert found.url.database == str(tmp_path / "x.db")
+
+
+@pytest.mark.parametrize("file", ["reverse_etl.duckdb", "Reverse_ETL.old.db", "reverse_etl"])
+def test_a_file_called_like_our_schema_is_refused_and_not_made(tmp_path: Path, file: str) -> None:
+    found = warehouse_of(config(tmp_path, f'w: {{url: "duckdb:///{file}"}}'), "w", SystemClock())
+    with pytest.raises(WarehouseError, match="have one name"), found:
+        pass
+    assert not (tmp_path / file).exists()
 
 
 def test_of_a_warehouse_that_is_only_read_the_workspace_works(tmp_path: Path) -> None:
