@@ -68,47 +68,13 @@ lint: $(DEV_STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/bandit -q -c pyproject.toml -r reverse_etl connectors sample_warehouse examples
 
-# Engines and drivers that few people need, in an environment of their own (some 2 GB), with what
-# runs of them on this machine: each part says what it skipped and why, and one that fails stops no
-# other. MariaDB's server, PostgreSQL 15 and Java come from the system (Debian:
-# mariadb-server, postgresql-15, openjdk-17-jre-headless). dbt and the emulator of Snowflake want
-# other versions of our own requirements, so they get environments, too.
-WAREHOUSES := .venv-warehouses
-DBT := .venv-dbt
-EMULATOR := .venv-emulator
-DRIVERS := mariadb,clickhouse,spark,snowflake,bigquery,redshift,databricks,trino
-OLDER_POSTGRES ?= $(wildcard /usr/lib/postgresql/15/bin)
-PLAYED_ELSEWHERE := tests/acceptance/test_promises_people.py tests/acceptance/test_promises_failures.py \
-	tests/acceptance/test_promises_crash.py
+# Installs engines and drivers (some 2 GB), and runs for more than an hour, most of it in Spark;
+# `make test-warehouses ONLY=MariaDB` takes the parts whose name contains the word.
+ONLY ?=
 
 .PHONY: test-warehouses
-test-warehouses: $(DEV_STAMP)
-	$(PYTHON) -m venv $(WAREHOUSES)
-	$(WAREHOUSES)/bin/pip -q install -e '.[dev,$(DRIVERS)]' 'chdb==4.4.0' 'pyspark==4.3.0'
-	$(WAREHOUSES)/bin/pip -q install --no-deps -e examples/sqlite_warehouse
-	$(PYTHON) -m venv $(DBT)
-	$(DBT)/bin/pip -q install 'dbt-core>=1.10,<1.12' 'dbt-duckdb>=1.11,<1.12' 'duckdb==2.0.0'
-	$(PYTHON) -m venv $(EMULATOR)
-	$(EMULATOR)/bin/pip -q install -e '.[dev]' 'fakesnow[server]==0.12.1' 'snowflake-connector-python<5'
-	$(EMULATOR)/bin/pip -q install --no-deps 'snowflake-sqlalchemy==2.1.0'
-	@failed=(); \
-	part() { echo; echo "=== $$1"; shift; "$$@" || failed+=("$$*"); }; \
-	tests="$(WAREHOUSES)/bin/python -m pytest -rs"; \
-	part "each engine against the suite, and whole runs" \
-		env REVERSE_ETL_DBT=$(DBT)/bin/dbt $$tests tests/warehouses; \
-	part "the statements of each engine as text" \
-		$$tests tests/golden tests/unit/test_untried_warehouses.py; \
-	part "Snowflake's SQL on an emulator" \
-		$(EMULATOR)/bin/python -m pytest -rs tests/warehouses/test_snowflake_emulated.py; \
-	for engine in mariadb clickhouse sqlite; do \
-		part "the acceptance tests in $$engine" $$tests --warehouse $$engine $(PLAYED_ELSEWHERE); \
-	done; \
-	if [ -n "$(OLDER_POSTGRES)" ]; then \
-		part "PostgreSQL 15 against the suite" \
-			env REVERSE_ETL_POSTGRES=$(OLDER_POSTGRES) $$tests tests/conformance -k PostgreSQL; \
-	else echo; echo "=== PostgreSQL 15: skipped, it is not installed"; fi; \
-	echo; for each in "$${failed[@]}"; do echo "failed: $$each"; done; \
-	[ $${#failed[@]} -eq 0 ] && echo "all parts passed"
+test-warehouses:
+	@PYTHON=$(PYTHON) tests/warehouses/run '$(ONLY)'
 
 # Each part prints its progress and its figures, ends non-zero when a promise was broken, and then
 # names the command that shows it again. Smaller: make soak SOAK_SEEDS=1-500 SOAK_KILLS=50
@@ -194,7 +160,7 @@ requirements: $(UV)
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) .venv-lowest .venv-audit $(WAREHOUSES) $(DBT) $(EMULATOR) mutants build dist .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) .venv-* mutants build dist .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
