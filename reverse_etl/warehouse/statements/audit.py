@@ -37,7 +37,7 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import CompoundSelect, FromClause, Table, TableClause
+    from sqlalchemy import CompoundSelect, FromClause, Join, Table, TableClause
 
     from reverse_etl.warehouse.sql import Chosen, Expression
     from reverse_etl.warehouse.tables import Columns, RunTables
@@ -284,20 +284,31 @@ class MemberStatements:
     def _ours(self, halves: frozenset[str]) -> list[Any]:
         extras, claims = self.extras.c, self.claims.c
         alone = and_(extras["_in_first"] == 1, extras["_in_second"] == 1)
-        by_first = [extras["_handle"] == claims["_identity"], extras["_in_first"] == 1]
+        found: FromClause = self._extras_of(extras["_handle"], extras["_in_first"])
+        certain: list[Expression] = []
         if SECOND in halves:
-            by_first.append(or_(alone, self._pair_is_extra()))
-        ours = [self._delete(claims["_alias"], by_first)]
+            # Not EXISTS: some engines take none that looks at both sides of a join. Whoever is
+            # found twice by it is one again in the union below.
+            pair = self.extras.alias("pair")
+            other = pair.c["_other"]
+            is_pair = and_(other == self._by_alias(self.claims), pair.c["_in_first"] == 0)
+            found = found.outerjoin(pair, is_pair)
+            # The other line of the person is known, and nobody of the base explains it.
+            certain = [or_(alone, other.is_not(None))]
+        ours = [self._delete(claims["_alias"], found, certain)]
         if self._has_two:
-            by_second = [extras["_other"] == claims["_identity"], extras["_in_second"] == 1]
-            if FIRST in halves:
-                by_second.append(alone)
+            found = self._extras_of(extras["_other"], extras["_in_second"])
             bare = func.substr(extras["_other"], len(self.identifiers[1]) + 2)
-            ours.append(self._delete(bare, by_second))
+            ours.append(self._delete(bare, found, [alone] if FIRST in halves else []))
         # An identity may be on two lines that are spelled differently.
         return [select(*union(*ours).subquery("ours").c)]
 
-    def _delete(self, alias: Expression, conditions: Sequence[Expression]) -> Chosen:
+    def _extras_of(self, handle: Expression, in_reading: Expression) -> Join:
+        return self.claims.join(
+            self.extras, and_(handle == self.claims.c["_identity"], in_reading == 1)
+        )
+
+    def _delete(self, alias: Expression, found: FromClause, certain: list[Expression]) -> Chosen:
         claims = self.claims
         return (
             select(
@@ -306,17 +317,8 @@ class MemberStatements:
                 claims.c["_primary_key"],
                 literal("delete").label("_operation"),
             )
-            .select_from(claims.join(self.extras, and_(*conditions)))
-            .where(self.extras.c["_open"].is_(None))
-        )
-
-    def _pair_is_extra(self) -> Any:  # noqa: ANN401 - an EXISTS
-        """Whether the other line of the person is known, and nobody of the base explains it."""
-        pair = self.extras.alias("pair")
-        return (
-            select(literal(1))
-            .where(pair.c["_other"] == self._by_alias(self.claims), pair.c["_in_first"] == 0)
-            .exists()
+            .select_from(found)
+            .where(self.extras.c["_open"].is_(None), *certain)
         )
 
     # --- to look at ------------------------------------------------------------------------
@@ -325,16 +327,17 @@ class MemberStatements:
         """Some of the people whom others added, by what the first reading shows."""
         extras = self.extras
         shown: Expression = extras.c["_handle"]
-        known = wrong.c["_identity"] == extras.c["_handle"]
+        joined = extras.outerjoin(wrong, wrong.c["_identity"] == extras.c["_handle"])
+        ours = [wrong.c["_identity"]]
         if self._has_two:
             alone = and_(extras.c["_in_second"] == 1, extras.c["_other"].is_not(None))
             shown = case((alone, extras.c["_other"]), else_=shown)
-            known = or_(known, wrong.c["_identity"] == extras.c["_other"])
-        ours = select(literal(1)).where(known).exists()
-        chosen = select(shown.label("shown")).where(
-            extras.c["_in_first"] == 1, extras.c["_open"].is_(None), ~ours
-        )
-        return chosen.order_by("shown").limit(count)
+            by_other = wrong.alias("by_other")
+            joined = joined.outerjoin(by_other, by_other.c["_identity"] == extras.c["_other"])
+            ours.append(by_other.c["_identity"])
+        chosen = select(shown.label("shown")).select_from(joined)
+        chosen = chosen.where(extras.c["_in_first"] == 1, extras.c["_open"].is_(None))
+        return chosen.where(*(each.is_(None) for each in ours)).order_by("shown").limit(count)
 
 
 def _whether(condition: Expression) -> Expression:
