@@ -3,12 +3,9 @@
 
 SELECT `extras_vip`.`_handle` AS `shown`
 FROM `reverse_etl`.`extras_vip`
+LEFT OUTER JOIN `reverse_etl`.`audited_vip` ON `audited_vip`.`_identity` = `extras_vip`.`_handle`
 WHERE `extras_vip`.`_in_first` = 1
     AND `extras_vip`.`_open` IS NULL
-    AND NOT (EXISTS (
-  SELECT 1 AS `anon_1`
-  FROM `reverse_etl`.`audited_vip`
-  WHERE `audited_vip`.`_identity` = `extras_vip`.`_handle`
-))
+    AND `audited_vip`.`_identity` IS NULL
 ORDER BY `shown`
 LIMIT 10;

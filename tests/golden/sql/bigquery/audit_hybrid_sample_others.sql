@@ -5,13 +5,11 @@ SELECT CASE
     WHEN (`extras_vip`.`_in_second` = 1 AND `extras_vip`.`_other` IS NOT NULL) THEN `extras_vip`.`_other`
     ELSE `extras_vip`.`_handle` END AS `shown`
 FROM `reverse_etl`.`extras_vip`
+LEFT OUTER JOIN `reverse_etl`.`audited_vip` ON `audited_vip`.`_identity` = `extras_vip`.`_handle`
+LEFT OUTER JOIN `reverse_etl`.`audited_vip` AS `by_other` ON `by_other`.`_identity` = `extras_vip`.`_other`
 WHERE `extras_vip`.`_in_first` = 1
     AND `extras_vip`.`_open` IS NULL
-    AND NOT (EXISTS (
-  SELECT 1 AS `anon_1`
-  FROM `reverse_etl`.`audited_vip`
-  WHERE `audited_vip`.`_identity` = `extras_vip`.`_handle`
-      OR `audited_vip`.`_identity` = `extras_vip`.`_other`
-))
+    AND `audited_vip`.`_identity` IS NULL
+    AND `by_other`.`_identity` IS NULL
 ORDER BY `shown`
 LIMIT 10;

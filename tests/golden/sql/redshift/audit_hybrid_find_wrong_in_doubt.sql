@@ -21,13 +21,10 @@ FROM (
   FROM claims_vip
   JOIN extras_vip ON extras_vip."_handle" = claims_vip."_identity"
       AND extras_vip."_in_first" = 1
-      AND (extras_vip."_in_first" = 1 AND extras_vip."_in_second" = 1 OR (EXISTS (
-    SELECT 1 AS anon_1
-    FROM extras_vip AS pair
-    WHERE pair."_other" = ('email:' || claims_vip."_alias")
-        AND pair."_in_first" = 0
-  )))
+  LEFT OUTER JOIN extras_vip AS pair ON pair."_other" = ('email:' || claims_vip."_alias")
+      AND pair."_in_first" = 0
   WHERE extras_vip."_open" IS NULL
+      AND (extras_vip."_in_first" = 1 AND extras_vip."_in_second" = 1 OR pair."_other" IS NOT NULL)
   UNION
   SELECT claims_vip."_identity" AS "_identity",
     substr(extras_vip."_other", 7) AS _alias,
@@ -36,7 +33,7 @@ FROM (
   FROM claims_vip
   JOIN extras_vip ON extras_vip."_other" = claims_vip."_identity"
       AND extras_vip."_in_second" = 1
+  WHERE extras_vip."_open" IS NULL
       AND extras_vip."_in_first" = 1
       AND extras_vip."_in_second" = 1
-  WHERE extras_vip."_open" IS NULL
 ) AS ours;
