@@ -8,12 +8,13 @@ it together with the pointer to the run (the commit point), or rolls it back.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from reverse_etl.connector import Operation
 from reverse_etl.errors import SourceError
+from reverse_etl.report import by_operation
 from reverse_etl.warehouse.landing import asked
 from reverse_etl.warehouse.shape import Base, Shape, SourceColumn
 from reverse_etl.warehouse.statements.changes import (
@@ -46,6 +47,28 @@ FEW_DELETES = 5
 
 
 @dataclass(frozen=True)
+class Part:
+    """The changes of one phase and one operation: consecutive places of the plan.
+
+    Attributes:
+        phase: All changes of a phase are settled before the next one begins.
+        operation: What they do.
+        first: Sequence number of the first one.
+        last: Sequence number of the last one.
+    """
+
+    phase: int
+    operation: Operation
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        """Return the number of changes."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a run will send, counted; the changes themselves are in ``tables.changes``.
 
@@ -58,7 +81,7 @@ class Plan:
         rows_newly_invalid: Those of them that no earlier run had refused for the same reason.
         rows_duplicate: Rows that lost their identity to another row.
         identities: People in the new snapshot.
-        planned: Changes by operation.
+        parts: What is sent, in this order.
         retries: Changes that come from a failed record or an unconfirmed plan.
         new_deletes: Deletes that no earlier run had planned.
         base_identities: People the destination is believed to hold.
@@ -72,15 +95,23 @@ class Plan:
     rows_newly_invalid: int
     rows_duplicate: int
     identities: int
-    planned: dict[Operation, int] = field(default_factory=dict)
+    parts: Sequence[Part] = ()
     retries: int = 0
     new_deletes: int = 0
     base_identities: int = 0
 
     @property
+    def planned(self) -> dict[Operation, int]:
+        """Return the number of changes by operation."""
+        planned = by_operation()
+        for part in self.parts:
+            planned[part.operation] += part.size
+        return planned
+
+    @property
     def size(self) -> int:
         """Return the number of changes."""
-        return sum(self.planned.values())
+        return sum(part.size for part in self.parts)
 
     def held_reason(self, max_delete_percent: float) -> str | None:
         """Return why the brake holds the run, or None: too many people would newly leave."""
@@ -132,7 +163,7 @@ def make_plan(  # noqa: PLR0913 - the parts of a run, each by name
     refused = steps.resolve_contested()
     pending = not fresh and steps.collect_pending(audited, retry=sync.retry_failed_records)
     steps.plan_changes(pending=pending)
-    planned, retries, new_deletes = steps.count_changes()
+    parts, retries, new_deletes = steps.count_changes()
     steps.clean_up(pending=not fresh)
     return Plan(
         shape=shape,
@@ -143,7 +174,7 @@ def make_plan(  # noqa: PLR0913 - the parts of a run, each by name
         rows_newly_invalid=refused.newly_invalid,
         rows_duplicate=refused.duplicate,
         identities=steps.identities,
-        planned=planned,
+        parts=parts,
         retries=retries,
         new_deletes=new_deletes,
         base_identities=steps.count_base() if new_deletes else 0,
@@ -294,6 +325,8 @@ class _Steps:
     def take_snapshot(self) -> int:
         """Evaluate the query; return its number of rows."""
         self.tx.create_from_query(self.rows, self.taking.take())
+        # Now, and not when it is done: PostgreSQL needs to know its size to find shared identities.
+        self.tx.finish(self.rows)
         if not self.temporary:
             self.tx.commit_new_table()
         self.identities = self._count(self.rows)
@@ -317,7 +350,6 @@ class _Steps:
         elif self.rewrites:
             self.tx.rename(self.rows, self.tables.snapshot)
         self.tx.drop(self.contested)
-        self.tx.finish(self.tables.snapshot)
         return refused
 
     def _replace_contested(self) -> None:
@@ -367,6 +399,8 @@ class _Steps:
         if not self.temporary:
             self.tx.finish(self.tables.changes, by="_seq")
             self.tx.create_empty(self.tables.outcomes)
+            # Else PostgreSQL takes it for large, and hashes the whole plan to join it.
+            self.tx.finish(self.tables.outcomes)
             # Who left while no delete is possible stays there, except in upsert mode.
             if self.shape.upsert or (self.shape.deletes and self.shape.alias_name):
                 residue, run_id = self.tx.warehouse.tables.residue, self.tables.run_id
@@ -374,16 +408,20 @@ class _Steps:
             if self.shape.sends_alias:
                 self.tx.run(statements.keep_former(self.tables.changes, self.tables.run_id))
 
-    def count_changes(self) -> tuple[dict[Operation, int], int, int]:
-        """Count the plan: by operation, retries, and deletes that are new."""
-        planned = dict.fromkeys(Operation, 0)
+    def count_changes(self) -> tuple[list[Part], int, int]:
+        """Count the plan: its parts in order, retries, and deletes that are new."""
+        parts: dict[tuple[int, str], Part] = {}
         retries = new_deletes = 0
-        for operation, retry, carried, count in self.tx.rows(count_plan(self.tables.changes)):
-            planned[Operation(operation)] += count
+        counted = self.tx.rows(count_plan(self.tables.changes))
+        for phase, operation, retry, carried, count, first, last in counted:
+            part = parts.get((phase, operation), Part(phase, Operation(operation), first, last))
+            parts[phase, operation] = replace(
+                part, first=min(part.first, first), last=max(part.last, last)
+            )
             retries += count if retry else 0
             if operation == Operation.DELETE and not carried:
                 new_deletes += count
-        return planned, retries, new_deletes
+        return sorted(parts.values(), key=lambda part: part.first), retries, new_deletes
 
     def count_base(self) -> int:
         """Count the people that the destination is believed to hold."""

@@ -21,7 +21,6 @@ from reverse_etl.warehouse import warehouse_of
 from reverse_etl.warehouse.damage import refuse_damage
 from reverse_etl.warehouse.shape import field_set
 from reverse_etl.warehouse.statements import control
-from reverse_etl.warehouse.statements.changes import plan_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -211,12 +210,11 @@ class _Previewing:
         if plan.size == 0:
             return 0
         records = self.destination.limits.records_per_request
-        parts = self.tx.rows(plan_parts(plan.tables.changes))
-        batches = sum(math.ceil((last - first + 1) / records) for _, _, first, last in parts)
+        batches = sum(math.ceil(part.size / records) for part in plan.parts)
         target = self.destination.target
         is_known = same and bool(self.state.target_id)
         looks_up = bool(target.id or target.name) and not is_known
-        return int(batches) + (1 if looks_up else 0)
+        return batches + (1 if looks_up else 0)
 
     def _samples(self, plan: Plan, operation: Operation) -> list[Sample]:
         if not plan.planned[operation]:

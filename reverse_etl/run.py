@@ -42,7 +42,7 @@ from reverse_etl.warehouse.damage import find_damage, mend
 from reverse_etl.warehouse.lease import Heartbeat, Lease
 from reverse_etl.warehouse.shape import field_set
 from reverse_etl.warehouse.statements import control
-from reverse_etl.warehouse.statements.changes import plan_parts, sample_deletes
+from reverse_etl.warehouse.statements.changes import sample_deletes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -521,13 +521,11 @@ class Run:
         records = self.destination.limits.records_per_request
         rows = -(-self.page_rows // records) * records
         changes = plan.tables.changes
-        with self.warehouse.transaction() as tx:
-            parts = tx.rows(plan_parts(changes))
-        for phase, operation, first, last in parts:
-            for start in range(first, last + 1, rows):
-                stop = min(start + rows - 1, last)
+        for part in plan.parts:
+            for start in range(part.first, part.last + 1, rows):
+                stop = min(start + rows - 1, part.last)
                 page = self.warehouse.read_page(plan.shape, changes, start, stop)
-                yield Page(phase, Operation(operation), start, page)
+                yield Page(part.phase, part.operation, start, page)
 
     def _checkpoint(self, plan: Plan) -> Callable[[Progress], None]:
         """Return what makes progress durable: the failures first, then the position."""

@@ -15,10 +15,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -67,23 +68,26 @@ class PostgresServer:
 
 
 @contextmanager
-def running_server() -> Iterator[PostgresServer]:
+def running_server(options: Mapping[str, str] = MappingProxyType({})) -> Iterator[PostgresServer]:
     """Initialise and run a server in a folder of its own, until the block ends.
+
+    Args:
+        options: Settings of the server beside :data:`SERVER_OPTIONS`.
 
     The folder is open to who runs the server: when the user is root that is somebody else,
     because PostgreSQL refuses to run as root.
     """
-    with folder_for("postgres") as folder, _server_in(folder) as server:
+    with folder_for("postgres") as folder, _server_in(folder, options) as server:
         yield server
 
 
 @contextmanager
-def _server_in(folder: Path) -> Iterator[PostgresServer]:
+def _server_in(folder: Path, given: Mapping[str, str]) -> Iterator[PostgresServer]:
     runner = who_runs(folder)
     programs = _programs(folder, runner)
     server = PostgresServer(port=free_port())
     _initialise(programs, folder, server, runner)
-    options = [f"--{name}={value}" for name, value in SERVER_OPTIONS.items()]
+    options = [f"--{name}={value}" for name, value in {**SERVER_OPTIONS, **given}.items()]
     command = [f"{programs}/postgres", "-D", f"{folder}/data", f"--port={server.port}", *options]
     with running(command, folder, runner, "QUIT") as log:
         _await_server(server, log)

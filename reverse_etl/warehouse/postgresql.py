@@ -20,14 +20,14 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from reverse_etl.errors import ReverseEtlError, SourceError, WarehouseError
 from reverse_etl.warehouse.base import Warehouse, quoted
 from reverse_etl.warehouse.shape import Kind, SourceColumn
-from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
+from reverse_etl.warehouse.sql import WHITE_SPACE, Chosen, Expression, Sql
 from reverse_etl.warehouse.tables import ControlTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import pyarrow as pa
-    from sqlalchemy import Connection, Engine, Executable, TableClause
+    from sqlalchemy import Connection, Engine, Executable, FromClause, TableClause
 
 PATIENCE = {
     "connect_timeout": "15",
@@ -102,6 +102,10 @@ class PostgreSQLSql(Sql):
     }
     # Arrays are stored as JSON, see stored().
     read_as: ClassVar = {**Sql.read_as, Kind.NESTED: "json"}
+
+    def evaluated_once(self, chosen: Chosen, name: str) -> FromClause:
+        """Materialise it: else each parallel worker aggregates all of it for itself."""
+        return chosen.cte(name).prefix_with("MATERIALIZED")
 
     def kind(self, type_name: str) -> Kind:
         """Return the kind; an array is nested, a timestamp carries its precision inside."""

@@ -72,6 +72,10 @@ class Sql:
     full_join: ClassVar[bool] = True
     """Whether there is a FULL OUTER JOIN."""
 
+    def evaluated_once(self, chosen: Chosen, name: str) -> FromClause:
+        """Return a query within a query that the engine runs once, whatever it is joined with."""
+        return chosen.subquery(name)
+
     def kind(self, type_name: str) -> Kind:
         """Return the kind of a type by the engine's name for it."""
         bare = type_name.lower().partition("(")[0].strip()

@@ -394,7 +394,6 @@ def of_planning(warehouse: Warehouse) -> dict[str, list[Statement]]:
         "residue_upsert": upsert.residue(pending=False),
         "former_hybrid": hybrid.former(),
         "count_plan": [changes.count_plan(email.now.changes)],
-        "plan_parts": [changes.plan_parts(email.now.changes)],
         "sample_deletes": [changes.sample_deletes(email.now.changes, 5)],
         "digest": [changes.digest(warehouse.sql, email.now.changes, ["_identity", "score"])],
         "page": [changes.plan_range(email.now.changes, 11, 20, [*email.now.changes.c])],

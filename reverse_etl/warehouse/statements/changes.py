@@ -641,9 +641,13 @@ def count_rows(table: FromClause) -> Chosen:
 
 
 def count_plan(changes: TableClause) -> Chosen:
-    """Count the plan by operation, by whether it is a retry, and whether a delete is carried."""
-    by = [changes.c["_operation"], changes.c["_retry"], changes.c["_carried"]]
-    return select(*by, func.count()).group_by(*by)
+    """Count the plan by phase, operation, whether it is a retry, and whether a delete is carried.
+
+    With the first and the last place of each, since a phase's operation is in one piece.
+    """
+    by = [changes.c[name] for name in ("_phase", "_operation", "_retry", "_carried")]
+    seq = changes.c["_seq"]
+    return select(*by, func.count(), func.min(seq), func.max(seq)).group_by(*by)
 
 
 def count_residue(residue: Table, sync_name: str, run_id: int) -> Chosen:
@@ -657,13 +661,6 @@ def plan_range(changes: TableClause, first: int, last: int, columns: Sequence[An
     """A page of the plan, by its place in the order of sending."""
     seq = changes.c["_seq"]
     return select(*columns).where(seq >= first, seq <= last).order_by(seq)
-
-
-def plan_parts(changes: TableClause) -> Chosen:
-    """The parts of a plan: the first and last place of each phase and operation."""
-    by = [changes.c["_phase"], changes.c["_operation"]]
-    seq = changes.c["_seq"]
-    return select(*by, func.min(seq), func.max(seq)).group_by(*by).order_by(func.min(seq))
 
 
 def sample_deletes(changes: TableClause, count: int) -> Chosen:

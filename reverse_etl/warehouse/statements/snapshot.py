@@ -176,10 +176,11 @@ class SnapshotStatements:
         chosen = select(*rows.c, rank.label("_rank")).select_from(joined)
         return chosen.where(or_(*wanted))
 
-    def _more_than_once(self, name: str) -> Subquery:
+    def _more_than_once(self, name: str) -> FromClause:
         value = self.snapshot.c[name]
         counted = select(value.label("value")).where(value.is_not(None))
-        return counted.group_by(value).having(func.count() > 1).subquery(f"shared{name}")
+        shared = counted.group_by(value).having(func.count() > 1)
+        return self.sql.evaluated_once(shared, f"shared{name}")
 
     def _order(self, rows: FromClause) -> list[Expression]:
         names = dict.fromkeys([*self.shape.primary_key, *self.shape.columns])

@@ -1,6 +1,13 @@
 -- postgresql: only the text is compared here; the statement is executed on this engine
 -- by tests/conformance and tests/acceptance. Lines are broken for reading.
 
+WITH shared_identity AS MATERIALIZED (
+  SELECT reverse_etl.snapshot_vip_5."_identity" AS value
+  FROM reverse_etl.snapshot_vip_5
+  WHERE reverse_etl.snapshot_vip_5."_identity" IS NOT NULL
+  GROUP BY reverse_etl.snapshot_vip_5."_identity"
+  HAVING count(*) > 1
+)
 SELECT reverse_etl.snapshot_vip_5."_identity",
   reverse_etl.snapshot_vip_5."_alias",
   reverse_etl.snapshot_vip_5."_primary_key",
@@ -10,12 +17,6 @@ SELECT reverse_etl.snapshot_vip_5."_identity",
   reverse_etl.snapshot_vip_5."score",
   row_number() OVER (ORDER BY reverse_etl.snapshot_vip_5."customer_id" ASC NULLS LAST, CAST(reverse_etl.snapshot_vip_5."email" AS TEXT) COLLATE "C" ASC NULLS LAST, CAST(reverse_etl.snapshot_vip_5."plan" AS TEXT) COLLATE "C" ASC NULLS LAST, reverse_etl.snapshot_vip_5."score" ASC NULLS LAST) AS _rank
 FROM reverse_etl.snapshot_vip_5
-LEFT OUTER JOIN (
-  SELECT reverse_etl.snapshot_vip_5."_identity" AS value
-  FROM reverse_etl.snapshot_vip_5
-  WHERE reverse_etl.snapshot_vip_5."_identity" IS NOT NULL
-  GROUP BY reverse_etl.snapshot_vip_5."_identity"
-  HAVING count(*) > 1
-) AS shared_identity ON shared_identity.value = reverse_etl.snapshot_vip_5."_identity"
+LEFT OUTER JOIN shared_identity ON shared_identity.value = reverse_etl.snapshot_vip_5."_identity"
 WHERE reverse_etl.snapshot_vip_5."_identity" IS NULL
     OR shared_identity.value IS NOT NULL;
