@@ -1,11 +1,11 @@
-"""The floor: the same tables and the same requests by hand, with nothing checked and nothing proven.
+"""The floor: the same tables and requests by hand, with nothing checked and nothing proven.
 
 The query goes into a table, a join of that and the table before it into a plan, SQL writes the
 bodies of the requests, a bare client over sockets keeps as many on the wire as a run of ours, and
 the plan is copied into a log. No lease, no pacing, no repeated request, no answer read but for its
 status, no person's outcome: what remains is what any way to do this must do::
 
-    python -m benchmarks.floor --url duckdb:///shop.duckdb --api http://127.0.0.1:8000 --object list
+    python -m benchmarks.floor --url duckdb:///FILE --api http://127.0.0.1:8000 --object list
 """
 
 from __future__ import annotations

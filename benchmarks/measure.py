@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_STAT_AFTER_NAME = {"parent": 1, "user": 11, "system": 12, "children_user": 13, "children_system": 14}
+_STAT_AFTER_NAME = {
+    "parent": 1,
+    "user": 11,
+    "system": 12,
+    "children_user": 13,
+    "children_system": 14,
+}
 
 
 @dataclass(frozen=True)

@@ -33,17 +33,17 @@ _CHANGED, _GONE = 7, 11
 
 def create(engine: Engine, rows: int) -> list[str]:
     """Return what makes the table, with addresses person1@… to person<rows>@…."""
-    return [f"CREATE TABLE people AS {_select(engine, 1, rows)}"]  # noqa: S608 - numbers
+    return [f"CREATE TABLE people AS {_select(engine, 1, rows)}"]
 
 
 def change_a_hundredth(engine: Engine, rows: int, kind: str) -> list[str]:
     """Return what changes one row in a hundred: a third is new, a third differs, a third goes.
 
-    What differs is the address for a ``list``, which has no fields here, and a value for a ``user``.
+    What differs is the address for a ``list``, which has no fields here; for a ``user`` a value.
     """
     different = "email = 'other.' || email" if kind == "list" else "score = score + 1"
     return [
-        f"INSERT INTO people {_select(engine, rows + 1, rows // _STEP)}",  # noqa: S608 - numbers
+        f"INSERT INTO people {_select(engine, rows + 1, rows // _STEP)}",
         f"UPDATE people SET {different} WHERE id % {_STEP} = {_CHANGED}",  # noqa: S608 - the same
         f"DELETE FROM people WHERE id % {_STEP} = {_GONE}",  # noqa: S608 - the same
     ]

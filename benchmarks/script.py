@@ -4,7 +4,7 @@ It asks the database for the difference to what it sent last time, sends that a 
 a time over four threads, repeats what fails for a while, collects whom the API refused, and then
 remembers what it has sent. It keeps no log; killed in the middle, it starts all over::
 
-    python -m benchmarks.script --url duckdb:///shop.duckdb --api http://127.0.0.1:8000 --object list
+    python -m benchmarks.script --url duckdb:///FILE --api http://127.0.0.1:8000 --object list
 """
 
 from __future__ import annotations

@@ -9,8 +9,6 @@ It prints, for each run, the seconds of each phase by the clock and of this proc
 time. Needs what ``reverse_etl.testing.spark`` needs.
 """
 
-# ruff: noqa: INP001 - a program, no package
-
 from __future__ import annotations
 
 import os

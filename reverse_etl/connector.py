@@ -310,6 +310,8 @@ class Drift:
 class Prepared:
     """Records ready to be put into requests, column by column; all lists are equally long.
 
+    Columns of Arrow need not become lists: see :class:`reverse_etl.columns.Values`.
+
     Attributes:
         bodies: Encoded JSON of each record; ``b""`` where the change needs no request.
         identities: Identity of each change.

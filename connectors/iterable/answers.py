@@ -449,7 +449,7 @@ def read_bulk(response: Response, sent: Sequence[int], roster: Roster, terms: Te
         reason = "Iterable's answer lists failures in a form that this version cannot read"
         return Reading(dict.fromkeys(sent, unknown(reason)), warnings)
     outcomes = {offset: terms.outcome(faults) for offset, faults in names.faults.items()}
-    unnamed = [offset for offset in sent if offset not in outcomes]
+    unnamed = [offset for offset in sent if offset not in outcomes] if outcomes else sent
     outcomes.update(_unnamed_outcomes(unnamed, names, counts, terms))
     return Reading(outcomes, warnings)
 

@@ -23,6 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
+from connectors.iterable.json_text import TEXT, joined
+from reverse_etl.columns import replaced
 from reverse_etl.connector import Identifier
 
 EMAIL_MAX_LENGTH = 254
@@ -125,25 +127,31 @@ class People:
     """Who the changes of a record batch are about.
 
     Attributes:
-        heads: JSON object with the identifiers of each, e.g. ``{"email":"a@b.com"}``; ``b""``
-            where the identity cannot be sent.
-        aliases: The second identifier of each, bare, or None.
+        heads: JSON object with the identifiers of each, left open, e.g. ``{"email":"a@b.com"``;
+            empty where the identity cannot be sent.
+        aliases: The second identifier of each, bare, or NULL.
         faults: Offset to the reason why the identity cannot be sent.
         remarks: Offset to the reason why the alias is left out.
     """
 
-    heads: list[bytes]
-    aliases: list[str | None]
+    heads: pa.Array
+    aliases: pa.Array
     faults: dict[int, str] = field(default_factory=dict)
     remarks: dict[int, str] = field(default_factory=dict)
 
-    def put(self, offsets: Sequence[int], part: People) -> None:
-        """Put people that were read apart at their offsets."""
-        for offset, head, alias in zip(offsets, part.heads, part.aliases, strict=True):
-            self.heads[offset] = head
-            self.aliases[offset] = alias
-        self.faults.update((offsets[i], reason) for i, reason in part.faults.items())
-        self.remarks.update((offsets[i], reason) for i, reason in part.remarks.items())
+
+def _together(parts: Sequence[tuple[Sequence[int], People]]) -> People:
+    """Return people that were read apart, each at its offset."""
+    places = pa.array([offset for offsets, _ in parts for offset in offsets], pa.int64())
+    order = pc.array_sort_indices(places)
+    whole = People(
+        pa.concat_arrays([people.heads for _, people in parts]).take(order),
+        pa.concat_arrays([people.aliases for _, people in parts]).take(order),
+    )
+    for offsets, people in parts:
+        whole.faults.update((offsets[i], reason) for i, reason in people.faults.items())
+        whole.remarks.update((offsets[i], reason) for i, reason in people.remarks.items())
+    return whole
 
 
 def read_people(identities: pa.Array, name: str) -> People:
@@ -153,15 +161,20 @@ def read_people(identities: pa.Array, name: str) -> People:
         identities: Text.
         name: ``email`` or ``userId``.
     """
-    heads = _quoted(name, identities)
-    people = People(heads, [None] * len(heads))
+    exact, faults = {}, {}
     for offset in doubtful(name, identities):
         value = identities[offset].as_py() or ""
         reason = _FAULT_OF[name](value)
-        heads[offset] = b"" if reason else orjson.dumps({name: value})
+        exact[offset] = "" if reason else _opened(name, value)
         if reason:
-            people.faults[offset] = f"{name} {value!r} cannot be sent: {reason}"
-    return people
+            faults[offset] = f"{name} {value!r} cannot be sent: {reason}"
+    # Right for values that JSON need not escape; the others are among the doubtful ones.
+    heads = joined([f'{{"{name}":"', identities.cast(TEXT), '"'])
+    return People(replaced(heads, exact), pa.nulls(len(heads), TEXT), faults)
+
+
+def _opened(name: str, value: str) -> str:
+    return orjson.dumps({name: value}).decode().removesuffix("}")
 
 
 def read_mixed_people(identities: pa.Array, aliases: pa.Array | None) -> People:
@@ -182,45 +195,44 @@ def read_mixed_people(identities: pa.Array, aliases: pa.Array | None) -> People:
     if len(users) + len(others) != len(identities):
         msg = "identities of a hybrid project must begin with userId: or email:"
         raise ValueError(msg)
-    mixed = People([b""] * len(identities), [None] * len(identities))
     picked = None if aliases is None else aliases.take(pa.array(users, pa.int64()))
-    mixed.put(users, _read_user_ids(identities.take(pa.array(users, pa.int64())), picked))
+    by_user_id = _read_user_ids(identities.take(pa.array(users, pa.int64())), picked)
     emails = identities.take(pa.array(others, pa.int64()))
-    mixed.put(others, read_people(pc.utf8_slice_codeunits(emails, len("email:")), "email"))
-    return mixed
+    by_email = read_people(pc.utf8_slice_codeunits(emails, len("email:")), "email")
+    return _together([(users, by_user_id), (others, by_email)])
 
 
 def _read_user_ids(identities: pa.Array, aliases: pa.Array | None) -> People:
     """Read identities that all begin with ``userId:``, with their e-mail addresses if any."""
     user_ids = pc.utf8_slice_codeunits(identities, len("userId:"))
     people = read_people(user_ids, "userId")
-    if aliases is not None and aliases.null_count < len(aliases):
-        _add_aliases(people, user_ids, pc.replace_substring_regex(aliases, "^email:", ""))
-    return people
+    if aliases is None or aliases.null_count == len(aliases):
+        return people
+    return _with_aliases(people, user_ids, pc.replace_substring_regex(aliases, "^email:", ""))
 
 
-def _add_aliases(people: People, user_ids: pa.Array, emails: pa.Array) -> None:
+def _with_aliases(people: People, user_ids: pa.Array, emails: pa.Array) -> People:
     """Put valid e-mail addresses beside the user ids; note the others."""
-    doubts = {
-        i: people.heads[i] for i in {*doubtful("userId", user_ids), *doubtful("email", emails)}
-    }
-    pairs = pc.binary_join_element_wise(
-        '{"email":"', emails, '","userId":"', user_ids, '"}', ""
-    ).cast(pa.binary())
-    people.heads[:] = [
-        pair or head for pair, head in zip(pairs.to_pylist(), people.heads, strict=True)
-    ]
-    people.aliases[:] = emails.to_pylist()
-    for offset, head in doubts.items():
-        alias = people.aliases[offset]
-        people.heads[offset] = head
+    heads: dict[int, str] = {}
+    aliases: dict[int, str | None] = {}
+    remarks = dict(people.remarks)
+    for offset in {*doubtful("userId", user_ids), *doubtful("email", emails)}:
+        alias, head = emails[offset].as_py(), people.heads[offset].as_py()
         reason = None if alias is None else fault_of_email(alias)
         if reason:
-            people.remarks[offset] = f"email {alias!r} was left out: {reason}"
-        if reason or not head:
-            people.aliases[offset] = None
-        elif alias is not None:
-            people.heads[offset] = b"%b,%b" % (orjson.dumps({"email": alias})[:-1], head[1:])
+            remarks[offset] = f"email {alias!r} was left out: {reason}"
+        heads[offset], aliases[offset] = head, None
+        if alias is not None and head and not reason:
+            heads[offset] = f"{_opened('email', alias)},{head[1:]}"
+            aliases[offset] = alias
+    emails = emails.cast(TEXT)
+    pairs = joined(['{"email":"', emails, '","userId":"', user_ids.cast(TEXT), '"'])
+    return People(
+        replaced(pc.coalesce(pairs, people.heads), heads),
+        replaced(emails, aliases),
+        people.faults,
+        remarks,
+    )
 
 
 def left_out(
@@ -253,10 +265,3 @@ def left_out(
             if reason:
                 reasons[offset] = f"{name} {value[:_SHOWN_MAX]!r} was left out: {reason}"
     return reasons
-
-
-def _quoted(name: str, values: pa.Array) -> list[bytes]:
-    """Return ``{"name":"value"}`` of each, right for values that JSON need not escape."""
-    joined = pc.binary_join_element_wise(f'{{"{name}":"', values, '"}', "")
-    quoted: list[bytes] = joined.cast(pa.binary()).to_pylist()
-    return quoted

@@ -13,7 +13,7 @@ from connectors.iterable.answers import Terms
 from connectors.iterable.identifiers import People
 from connectors.iterable.inspection import Inspection, Questions
 from connectors.iterable.lists import Entry
-from connectors.iterable.people_object import PeopleObject, unsendable
+from connectors.iterable.people_object import PeopleObject, ready, unsendable
 from connectors.iterable.sending import Call
 from connectors.iterable.settings import IterableAccount, ListSettings
 from reverse_etl.connector import (
@@ -193,9 +193,8 @@ class ListObject(PeopleObject):
 
     def _prepare_deletes(self, people: People, changes: pa.RecordBatch) -> Prepared:
         """Encode whom to unsubscribe: the identifiers alone."""
-        identities = changes.column("_identity").to_pylist()
         outcomes = unsendable(people, "so it is on no list")
-        return Prepared(people.heads, identities, people.aliases, outcomes)
+        return ready(people, [], changes, outcomes)
 
     def _call(self, batch: Batch) -> Call:
         """Return the endpoint and the JSON around the records."""

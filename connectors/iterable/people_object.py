@@ -7,8 +7,10 @@ in one bulk call for each batch, and read the same bulk response.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import ClassVar
+
+import pyarrow as pa
 
 from connectors.iterable import records
 from connectors.iterable.identifiers import (
@@ -18,6 +20,7 @@ from connectors.iterable.identifiers import (
     read_mixed_people,
     read_people,
 )
+from connectors.iterable.json_text import Pieces, joined
 from connectors.iterable.limits import limits_of
 from connectors.iterable.sending import Call, send
 from connectors.iterable.settings import (
@@ -26,6 +29,7 @@ from connectors.iterable.settings import (
     UserSettings,
     identifiers_of,
 )
+from reverse_etl.columns import Values, replaced
 from reverse_etl.connector import (
     Answer,
     Batch,
@@ -38,9 +42,6 @@ from reverse_etl.connector import (
     Request,
 )
 from reverse_etl.errors import ConfigError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class PeopleObject(DestinationObject):
@@ -62,7 +63,7 @@ class PeopleObject(DestinationObject):
         mapping: FieldMapping,
         *,
         merge: bool = False,
-        flags: bytes = b"",
+        flags: str = "",
     ) -> None:
         """Bind; the settings are taken as checked.
 
@@ -95,18 +96,13 @@ class PeopleObject(DestinationObject):
         people = self._people(operation, changes)
         if operation is Operation.DELETE:
             return self._prepare_deletes(people, changes)
-        identities = changes.column("_identity").to_pylist()
         outcomes = {o: Outcome("succeeded", "alias_left_out", r) for o, r in people.remarks.items()}
-        bodies = people.heads
-        if self._fields:
-            fields, faults = self._fields.encode(changes)
-            bodies = records.join(people.heads, fields)
-            for offset, reason in faults.items():
-                bodies[offset] = b""
-                outcomes[offset] = Outcome("invalid", "invalid_value", reason)
+        fields, faults = self._fields.encode(changes)
+        for offset, reason in faults.items():
+            outcomes[offset] = Outcome("invalid", "invalid_value", reason)
         for offset, reason in people.faults.items():
             outcomes[offset] = Outcome("invalid", "invalid_identifier", reason)
-        return Prepared(bodies, identities, people.aliases, outcomes)
+        return ready(people, fields, changes, outcomes, unsent=faults)
 
     def _people(self, operation: Operation, changes: pa.RecordBatch) -> People:
         """Read who the changes are about; a delete carries the identity alone."""
@@ -146,6 +142,33 @@ class PeopleObject(DestinationObject):
     @abstractmethod
     def _call(self, batch: Batch) -> Call:
         """Return the endpoint and the JSON around the records."""
+
+
+def ready(
+    people: People,
+    fields: Pieces,
+    changes: pa.RecordBatch,
+    outcomes: Mapping[int, Outcome],
+    *,
+    unsent: Iterable[int] = (),
+) -> Prepared:
+    """Return complete records.
+
+    Args:
+        people: Who the changes are about.
+        fields: What follows the identifiers in each record.
+        changes: The changes.
+        outcomes: What is known of them already.
+        unsent: Offsets of changes that are not sent, beside those without an identifier.
+    """
+    bodies = joined([people.heads, *fields, "}"])
+    bodies = replaced(bodies, dict.fromkeys([*people.faults, *unsent], ""))
+    return Prepared(
+        Values(bodies.cast(pa.large_binary())),
+        Values(changes.column("_identity")),
+        Values(people.aliases),
+        outcomes,
+    )
 
 
 def unsendable(people: People, absent: str) -> dict[int, Outcome]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.iterable.fields import is_nested, wanted_type
-from connectors.iterable.values import Column, constant, convert
+from connectors.iterable.json_text import TEXT, Pieces, joined, listed, may_be_null, written
+from connectors.iterable.values import constant, convert
 from reverse_etl.connector import MappedField
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-_MERGE = b',"mergeNestedObjects":true'
+_NULL = "null"
+_MERGE = ',"mergeNestedObjects":true'
 
 
 class ProfileFields:
@@ -26,7 +27,7 @@ class ProfileFields:
     """
 
     def __init__(
-        self, fields: Sequence[MappedField], *, merge: bool = False, flags: bytes = b""
+        self, fields: Sequence[MappedField], *, merge: bool = False, flags: str = ""
     ) -> None:
         """Convert the constants.
 
@@ -40,11 +41,11 @@ class ProfileFields:
         """
         self._fields = tuple(fields)
         self._constants = {
-            field.name: self._constant(field) for field in fields if field.column is None
+            field.name: _json(self._constant(field)) for field in fields if field.column is None
         }
         self._nests = any(is_nested(field.name) for field in fields)
         self._flags = flags
-        self._tail = (_MERGE if merge or self._nests else b"") + (b"," + flags if flags else b"")
+        self._tail = (_MERGE if merge or self._nests else "") + (f",{flags}" if flags else "")
 
     def __bool__(self) -> bool:
         """Return whether records hold more than identifiers."""
@@ -58,40 +59,51 @@ class ProfileFields:
         except ValueError as error:
             raise ValueError(f"field {field.name!r}: the constant {error}") from error
 
-    def encode(self, changes: pa.RecordBatch) -> tuple[list[bytes], dict[int, str]]:
+    def encode(self, changes: pa.RecordBatch) -> tuple[Pieces, dict[int, str]]:
         """Return what follows the identifiers in each record, and offset → reason of faults.
 
         Returns:
-            For each change ``"dataFields":{…}`` and the flags; the flags alone (``b""`` where
-            there are none) when all its fields are left out.
+            For each change a comma, ``"dataFields":{…}`` and the flags; the flags alone (nothing
+            where there are none) when all its fields are left out.
         """
-        if not self._fields:
-            return [self._flags] * changes.num_rows, {}
+        flags = f",{self._flags}" if self._flags else ""
         faults: dict[int, str] = {}
-        columns = []
+        members: list[tuple[Sequence[str], Pieces]] = []
         for field in self._fields:
-            column = self._column(field, changes)
-            columns.append(column.values)
-            for offset, reason in column.faults.items():
+            texts, wrong = self._values(field, changes)
+            members.append((field.name.split("."), texts))
+            for offset, reason in wrong.items():
                 faults.setdefault(offset, f"field {field.name!r} {reason}")
-        return list(self._written(columns, faults)), faults
+        if not members:
+            return [flags], {}
+        data = [',"dataFields":', *_object(members), self._tail]
+        if may_be_null(data):
+            data = [joined(data).fill_null(pa.scalar(flags, TEXT))]
+        return data, faults
 
-    def _column(self, field: MappedField, changes: pa.RecordBatch) -> Column:
-        """Return the values of one field for all changes."""
+    def _values(self, field: MappedField, changes: pa.RecordBatch) -> tuple[Pieces, dict[int, str]]:
+        """Return the values of one field as JSON, NULL where it is left out, and its faults."""
+        clears = field.null == "clear"
         if field.column is None:
-            return Column([self._constants[field.name]] * changes.num_rows, {})
+            text = self._constants[field.name]
+            if text == _NULL and not clears:
+                return [pa.nulls(changes.num_rows, TEXT)], {}
+            return [text], {}
         # By name: get_field_index would answer -1 for an unknown one, and -1 is the last column.
         metadata = changes.schema.field(field.column).metadata or {}
-        kind = metadata.get(b"kind", b"").decode()
-        return convert(
+        column = convert(
             changes.column(field.column),
-            kind=kind,
+            kind=metadata.get(b"kind", b"").decode(),
             wanted=wanted_type(field),
-            keep_nulls=field.null == "clear",
+            keep_nulls=clears,
         )
+        texts, faults = written(column)
+        if clears and may_be_null(texts):
+            texts = [joined(texts).fill_null(pa.scalar(_NULL, TEXT))]
+        return texts, faults
 
-    def encode_clearing(self, sets: str | None) -> bytes:
-        """Return what follows the identifiers in a record that removes fields; ``b""`` for none.
+    def encode_clearing(self, sets: str | None) -> str:
+        """Return what follows the identifiers in a record that removes fields; empty for none.
 
         Null removes a field; with ``mergeNestedObjects`` also one inside an object (recorded).
 
@@ -103,49 +115,32 @@ class ProfileFields:
         """
         names = {field.name for field in self._fields} if sets is None else _read_sets(sets)
         if not names:
-            return b""
-        merge = _MERGE if any(is_nested(name) for name in names) else b""
-        return b'"dataFields":%b%b' % (orjson.dumps(_nulls(names)), merge)
+            return ""
+        merge = _MERGE if any(is_nested(name) for name in names) else ""
+        return f'"dataFields":{_json(_nulls(names))}{merge}'
 
-    def _rows(self, columns: Sequence[Sequence[Any]]) -> Iterator[dict[str, Any]]:
-        """Yield each row under its flat names; NULLs that do not clear are left out."""
-        names = [field.name for field in self._fields]
-        left_out = [
-            field.name
-            for field, values in zip(self._fields, columns, strict=True)
-            if field.null == "skip" and None in values
-        ]
-        for cells in zip(*columns, strict=True):
-            row = dict(zip(names, cells))  # noqa: B905 - in the hot loop; equally long by construction
-            for name in left_out:
-                if row[name] is None:
-                    del row[name]
-            yield row
 
-    def _written(self, columns: Sequence[Sequence[Any]], faults: dict[int, str]) -> Iterator[bytes]:
-        """Yield each row as JSON; a row that cannot be written becomes a fault."""
-        for offset, row in enumerate(self._rows(columns)):
-            if not row or offset in faults:
-                yield self._flags
-                continue
-            try:
-                yield b'"dataFields":%b%b' % (orjson.dumps(self._shaped(row)), self._tail)
-            except TypeError as error:
-                faults[offset] = f"field {_unwritable(row)!r} cannot be written as JSON: {error}"
-                yield b""
+def _object(members: Sequence[tuple[Sequence[str], Pieces]]) -> Pieces:
+    """Return each row as a JSON object; NULL where all its members are left out.
 
-    def _shaped(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the row with dotted names as nested objects."""
-        if not self._nests:
-            return row
-        shaped: dict[str, Any] = {}
-        for name, value in row.items():
-            *outer, last = name.split(".")
-            place = shaped
-            for segment in outer:
-                place = place.setdefault(segment, {})
-            place[last] = value
-        return shaped
+    Args:
+        members: Path of each member, and its values as JSON; NULL leaves it out.
+    """
+    named: dict[str, list[tuple[Sequence[str], Pieces]]] = {}
+    for (name, *inner), values in members:
+        named.setdefault(name, []).append((inner, values))
+    inside, may_be_empty = listed(
+        [f"{_json(name)}:", *(_object(within) if within[0][0] else within[0][1])]
+        for name, within in named.items()
+    )
+    if may_be_empty:
+        texts = joined(inside)
+        inside = [pc.if_else(pc.equal(texts, ""), pa.scalar(None, TEXT), texts)]
+    return ["{", *inside, "}"]
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - a JSON value
+    return orjson.dumps(value).decode()
 
 
 def _read_sets(sets: str) -> set[str]:
@@ -165,21 +160,3 @@ def _nulls(names: Iterable[str]) -> dict[str, Any]:
         if place is not None:
             place[last] = None
     return nulls
-
-
-def _unwritable(row: dict[str, Any]) -> str:
-    """Return the first field of the row that orjson refuses."""
-    for name, value in row.items():
-        try:
-            orjson.dumps(value)
-        except TypeError:
-            return name
-    return next(iter(row))
-
-
-def join(heads: Sequence[bytes], fields: Sequence[bytes]) -> list[bytes]:
-    """Return complete records from their identifiers and their fields."""
-    return [
-        b"%b,%b}" % (head[:-1], tail) if head and tail else head
-        for head, tail in zip(heads, fields, strict=True)
-    ]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from connectors.iterable import answers
 from connectors.iterable.answers import ApiError, Roster, Terms
 from connectors.iterable.mismatch import Likeness, Mismatch, find_rows, read_mismatches
+from reverse_etl.columns import joined, picked
 from reverse_etl.connector import (
     Answer,
     Batch,
@@ -55,12 +56,12 @@ class Call:
     def request(self, batch: Batch, offsets: Sequence[int]) -> Request:
         """Return the request that carries these changes of the batch."""
         whole = len(offsets) == len(batch)
-        bodies = batch.bodies if whole else [batch.bodies[offset] for offset in offsets]
+        bodies = batch.bodies if whole else picked(batch.bodies, offsets)
         return Request(
             "POST",
             self.path,
             self.path.removeprefix("/api/"),
-            body=self.head + b",".join(bodies) + self.tail,
+            body=self.head + joined(bodies) + self.tail,
             changes=None if whole else tuple(offsets),
         )
 
@@ -130,7 +131,7 @@ class _Sending:
 
     def delivered(self) -> Delivered:
         """Return the outcomes in batch order."""
-        outcomes = [self._outcomes[offset] for offset in range(len(self._batch))]
+        outcomes = list(map(self._outcomes.__getitem__, range(len(self._batch))))
         return Delivered(outcomes, tuple(self._warnings))
 
     def _settle(self, offsets: Sequence[int], outcome: Outcome) -> None:
@@ -202,7 +203,7 @@ class _Sending:
     def _isolate(self, part: _Part, error: ApiError, mismatches: Sequence[Mismatch]) -> None:
         """Set aside the rows that hold a refused value; send those that look alike apart."""
         offsets = part.offsets
-        bodies = [self._batch.bodies[offset] for offset in offsets]
+        bodies = list(picked(self._batch.bodies, offsets))
         found = find_rows(mismatches, bodies, part.suspected)
         for position, fault in found.guilty.items():
             self._settle([offsets[position]], self._call.terms.refused(error, str(fault)))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING
 
 import orjson
+import pyarrow as pa
 
-from connectors.iterable import auditing, records
+from connectors.iterable import auditing
 from connectors.iterable.answers import Terms
 from connectors.iterable.identifiers import People
 from connectors.iterable.inspection import Inspection, Questions
-from connectors.iterable.people_object import PeopleObject, unsendable
+from connectors.iterable.json_text import TEXT
+from connectors.iterable.people_object import PeopleObject, ready, unsendable
 from connectors.iterable.sending import Call
 from connectors.iterable.settings import IterableAccount, UserSettings
 from reverse_etl.connector import (
@@ -26,10 +27,7 @@ from reverse_etl.connector import (
     Target,
 )
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-_PREFER_USER_ID = b'"preferUserId":true'
+_PREFER_USER_ID = '"preferUserId":true'
 
 
 class UserObject(PeopleObject):
@@ -60,7 +58,7 @@ class UserObject(PeopleObject):
             settings,
             mapping,
             merge=settings.merge_nested_objects,
-            flags=_PREFER_USER_ID if by_user_id else b"",
+            flags=_PREFER_USER_ID if by_user_id else "",
         )
         self.settings = settings
         self.deletes = settings.on_delete == "clear_fields"
@@ -95,15 +93,13 @@ class UserObject(PeopleObject):
         sets = changes.column("_fields").to_pylist()
         # Few mappings ever wrote a page's people, so few texts differ.
         cleared = {text: self._fields.encode_clearing(text) for text in set(sets)}
-        bodies = records.join(people.heads, [cleared[text] for text in sets])
+        fields = pa.array([cleared[text] for text in sets], TEXT)
         outcomes = unsendable(people, "so there is no such profile")
-        for offset, text in enumerate(sets):
-            if not cleared[text]:
-                bodies[offset] = b""
-                reason = "nothing was sent: no field of this person was ever written"
-                outcomes.setdefault(offset, Outcome("succeeded", reason=reason))
-        identities = changes.column("_identity").to_pylist()
-        return Prepared(bodies, identities, people.aliases, outcomes)
+        never = [offset for offset, text in enumerate(sets) if not cleared[text]]
+        for offset in never:
+            reason = "nothing was sent: no field of this person was ever written"
+            outcomes.setdefault(offset, Outcome("succeeded", reason=reason))
+        return ready(people, [",", fields], changes, outcomes, unsent=never)
 
     def _call(self, batch: Batch) -> Call:
         """Return the endpoint and the JSON around the records (``BulkUpdateUsersRequest``)."""

@@ -20,6 +20,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reverse_etl.columns import replaced
+
 INTEGER_MAX = 2**53
 """Largest integer below which a double holds every one; beyond it digits would be lost."""
 
@@ -43,12 +45,18 @@ class Column:
     """Converted values of one column.
 
     Attributes:
-        values: JSON values as orjson writes them, None where the column is NULL or at fault.
+        values: JSON values as orjson writes them, None where the column is NULL or at fault; or
+            the same as an Arrow array of text, whole numbers, doubles or booleans.
         faults: Offset to the reason why the value cannot be sent; reads well after a field name.
     """
 
-    values: list[Any]
+    values: list[Any] | Any
     faults: dict[int, str]
+
+    def to_list(self) -> list[Any]:
+        """Return the values one by one."""
+        values: list[Any] = self.values
+        return values.to_pylist() if isinstance(values, pa.Array) else values
 
 
 def convert(
@@ -68,9 +76,17 @@ def convert(
     if wanted in _OBJECTS and not kind and _is_text(array.type):
         kind = "json"  # text cannot be an object otherwise
     column = _by_type(array, kind, keep_nulls=keep_nulls)
-    if wanted is None:
+    if wanted is None or _is_already(column, wanted):
         return column
-    return _each(column.values, _WANTED[wanted], column.faults)
+    return _each(column.to_list(), _WANTED[wanted], column.faults)
+
+
+def _is_already(column: Column, wanted: str) -> bool:
+    """Whether every value has the type that is wanted."""
+    is_type = _TYPE_OF.get(wanted)
+    if is_type is None or not isinstance(column.values, pa.Array):
+        return False
+    return bool(is_type(column.values.type))
 
 
 def constant(value: Any, wanted: str | None) -> Any:  # noqa: ANN401 - YAML in, JSON out
@@ -90,7 +106,7 @@ def constant(value: Any, wanted: str | None) -> Any:  # noqa: ANN401 - YAML in, 
     column = convert(array, kind=kind, wanted=wanted)
     if column.faults:
         raise ValueError(column.faults[0])
-    return column.values[0]
+    return column.to_list()[0]
 
 
 # --- by Arrow type -------------------------------------------------------------------------
@@ -144,15 +160,13 @@ def _is_list(kind: pa.DataType) -> bool:
 def _refuse(array: pa.Array, reason: str) -> Column:
     """Return a column in which every value that is not NULL is a fault."""
     valid = pc.indices_nonzero(array.is_valid()).to_pylist()
-    return Column([None] * len(array), dict.fromkeys(valid, reason))
+    return Column(pa.nulls(len(array)), dict.fromkeys(valid, reason))
 
 
-def _mark(values: list[Any], wrong: pa.Array, reason: str) -> Column:
+def _mark(values: pa.Array, wrong: pa.Array, reason: str) -> Column:
     """Return the values with those at fault (true in ``wrong``) taken out."""
     faults = dict.fromkeys(pc.indices_nonzero(wrong).to_pylist(), reason)
-    for offset in faults:
-        values[offset] = None
-    return Column(values, faults)
+    return Column(replaced(values, dict.fromkeys(faults)), faults)
 
 
 def _each(
@@ -177,18 +191,17 @@ def _texts(array: pa.Array, kind: str) -> Column:
     if kind == "number":
         return _each(array.to_pylist(), read_number)
     text = array.cast(pa.string()) if array.type == pa.string_view() else array
-    return _mark(text.to_pylist(), pc.match_substring(text, "\0"), "holds a NUL character")
+    return _mark(text, pc.match_substring(text, "\0"), "holds a NUL character")
 
 
 def _integers(array: pa.Array) -> Column:
     """Return integers as numbers, those beyond 2^53 as text."""
-    values = array.to_pylist()
     if array.type.bit_width < 64 or array.null_count == len(array):  # noqa: PLR2004
-        return Column(values, {})
+        return Column(array, {})
     span = pc.min_max(array)
     if span["min"].as_py() >= -INTEGER_MAX and span["max"].as_py() <= INTEGER_MAX:
-        return Column(values, {})
-    return _each(values, _integer)
+        return Column(array, {})
+    return _each(array.to_pylist(), _integer)
 
 
 def _integer(value: int) -> int | str:
@@ -203,7 +216,7 @@ def _floats(array: pa.Array) -> Column:
     if array.type == pa.float32():
         array = array.cast(pa.string()).cast(pa.float64())
     wrong = pc.invert(pc.is_finite(array))
-    return _mark(array.to_pylist(), wrong, "is NaN or infinite, which JSON cannot hold")
+    return _mark(array, wrong, "is NaN or infinite, which JSON cannot hold")
 
 
 def _decimals(array: pa.Array) -> Column:
@@ -212,7 +225,7 @@ def _decimals(array: pa.Array) -> Column:
         return _each(array.to_pylist(), lambda value: _integer(int(value)))
     if array.type.precision <= _DOUBLE_DIGITS:
         # By way of text: Arrow's own cast multiplies by 0.1 and makes 0.30000000000000004 of 0.3.
-        return Column(array.cast(pa.string()).cast(pa.float64()).to_pylist(), {})
+        return Column(array.cast(pa.string()).cast(pa.float64()), {})
     return _each(array.to_pylist(), _decimal)
 
 
@@ -236,7 +249,7 @@ def _timestamps(array: pa.Array) -> Column:
     number = seconds.cast(pa.int64())
     wrong = pc.or_(pc.less(number, first), pc.greater(number, last))
     text = pc.binary_join_element_wise(seconds.cast(pa.string()), "+00:00", " ")
-    return _mark(text.to_pylist(), wrong, "is a timestamp outside the years 1 to 9999")
+    return _mark(text, wrong, "is a timestamp outside the years 1 to 9999")
 
 
 def _dates(array: pa.Array) -> Column:
@@ -244,18 +257,17 @@ def _dates(array: pa.Array) -> Column:
     days = array.cast(pa.date32())
     number = days.cast(pa.int32())
     wrong = pc.or_(pc.less(number, _DAYS.start), pc.greater_equal(number, _DAYS.stop))
-    values = days.cast(pa.string()).to_pylist()
-    return _mark(values, wrong, "is a date outside the years 1 to 9999")
+    return _mark(days.cast(pa.string()), wrong, "is a date outside the years 1 to 9999")
 
 
 def _times(array: pa.Array) -> Column:
     """Return ``HH:mm:ss`` text: Iterable has no type for a time of day."""
-    return Column(array.cast(pa.string()).to_pylist(), {})
+    return Column(array.cast(pa.string()), {})
 
 
 def _as_they_are(array: pa.Array) -> Column:
     """Return booleans and NULLs."""
-    return Column(array.to_pylist(), {})
+    return Column(array, {})
 
 
 # --- nested --------------------------------------------------------------------------------
@@ -272,7 +284,7 @@ def _structs(array: pa.Array, *, keep_nulls: bool) -> Column:
         column = convert(child, keep_nulls=keep_nulls)
         for offset, reason in column.faults.items():
             faults.setdefault(offset, f"(member {name!r}) {reason}")
-        for row, value in zip(rows, column.values, strict=True):
+        for row, value in zip(rows, column.to_list(), strict=True):
             if row is not None and (value is not None or keep_nulls):
                 row[name] = value
     return Column(rows, faults)
@@ -292,8 +304,8 @@ def _spans(array: pa.Array) -> Iterator[tuple[int, int] | None]:
 def _lists(array: pa.Array, *, keep_nulls: bool) -> Column:
     """Return one array for each list; NULL elements stay null."""
     inner = convert(array.flatten(), keep_nulls=keep_nulls)
-    spans = list(_spans(array))
-    values = [None if span is None else inner.values[span[0] : span[1]] for span in spans]
+    spans, elements = list(_spans(array)), inner.to_list()
+    values = [None if span is None else elements[span[0] : span[1]] for span in spans]
     return Column(values, _faults_of_spans(spans, inner.faults))
 
 
@@ -318,9 +330,9 @@ def _maps(array: pa.Array, *, keep_nulls: bool) -> Column:
     keys, items = lists.flatten().flatten()
     names = convert(keys, wanted="string")
     inner = convert(items, keep_nulls=keep_nulls)
-    spans = list(_spans(lists))
+    spans, texts, members = list(_spans(lists)), names.to_list(), inner.to_list()
     values = [
-        None if span is None else _object(span, names.values, inner.values, keep_nulls=keep_nulls)
+        None if span is None else _object(span, texts, members, keep_nulls=keep_nulls)
         for span in spans
     ]
     return Column(values, _faults_of_spans(spans, {**inner.faults, **names.faults}))
@@ -421,7 +433,7 @@ def _text_column(array: pa.Array, kind: str, *, keep_nulls: bool) -> Column:
     if pa.types.is_decimal(array.type):
         return _each(array.to_pylist(), lambda value: format(value, "f"))
     column = _by_type(array, kind, keep_nulls=keep_nulls)
-    return _each(column.values, _to_text, column.faults)
+    return _each(column.to_list(), _to_text, column.faults)
 
 
 def _to_text(value: Any) -> str:  # noqa: ANN401 - a JSON value
@@ -532,6 +544,12 @@ def _shown(value: Any) -> str:  # noqa: ANN401 - a JSON value
     """Return the value for a message, cut short."""
     return repr(value)[:60]
 
+
+_TYPE_OF: dict[str, Callable[[pa.DataType], bool]] = {
+    "long": pa.types.is_integer,
+    "double": pa.types.is_float64,
+    "boolean": pa.types.is_boolean,
+}
 
 _WANTED: dict[str, Callable[[Any], Any]] = {
     "long": _to_long,

@@ -8,14 +8,16 @@ settled as one, and the confirmed position moves by stretches.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
+
+from reverse_etl.columns import picked, sizes
 from reverse_etl.connector import Batch, Limits, Operation, Outcome, Prepared, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-_T = TypeVar("_T")
 
 ENVELOPE_BYTES = 1_000
 """Room for what surrounds the records in a request body: list id, options, brackets."""
@@ -67,15 +69,15 @@ class Cutter:
         Raises:
             ValueError: The lists of ``prepared`` are not equally long.
         """
-        sizes = list(map(len, prepared.bodies))
-        if not len(sizes) == len(prepared.identities) == len(prepared.aliases):
+        bodies = _Bodies(prepared.bodies)
+        if not len(bodies) == len(prepared.identities) == len(prepared.aliases):
             msg = "the connector prepared lists of different lengths; this is a bug in it"
             raise ValueError(msg)
-        unsent = self._unsent(prepared, sizes)
+        unsent = self._unsent(prepared, bodies)
         remarks = {i: o for i, o in prepared.outcomes.items() if i not in unsent}
         start = 0
-        while start < len(sizes):
-            stop = self._stop(sizes, unsent, start)
+        while start < len(bodies):
+            stop = self._stop(bodies, unsent, start)
             span = range(start, stop)
             kept = [offset for offset in span if offset in unsent] if unsent else []
             sent = [offset for offset in span if offset not in unsent] if kept else span
@@ -89,13 +91,17 @@ class Cutter:
             )
             start = stop
 
-    def _unsent(self, prepared: Prepared, sizes: Sequence[int]) -> dict[int, Outcome]:
+    def _unsent(self, prepared: Prepared, bodies: _Bodies) -> dict[int, Outcome]:
         """Return the offsets of the page that are settled without a request."""
-        unsent = {i: o for i, o in prepared.outcomes.items() if _keeps_back(o, sizes[i])}
+        unsent = {
+            offset: outcome
+            for offset, outcome in prepared.outcomes.items()
+            if outcome.status != "succeeded" or bodies.sizes[offset] == 0
+        }
         room = self._room()
-        # The two C-speed checks keep the usual page, where all is well, free of a Python loop.
-        if sizes and (max(sizes) > room or min(sizes) == 0):
-            for offset, size in enumerate(sizes):
+        # The usual page, where all is well, costs no step per change in Python.
+        if not bodies.all_within(1, room):
+            for offset, size in enumerate(bodies.sizes):
                 if size == 0:
                     unsent.setdefault(offset, _NO_BODY)
                 elif size > room:
@@ -105,13 +111,13 @@ class Cutter:
     def _room(self) -> int:
         return self.limits.bytes_per_request - ENVELOPE_BYTES
 
-    def _stop(self, sizes: Sequence[int], unsent: Mapping[int, Outcome], start: int) -> int:
+    def _stop(self, bodies: _Bodies, unsent: Mapping[int, Outcome], start: int) -> int:
         """Return the offset at which the stretch that begins at ``start`` ends."""
         most = min(self.limits.records_per_request, self.longest)
-        stop = min(start + most, len(sizes))
-        if not unsent and sum(sizes[start:stop]) + (stop - start) * _COMMA <= self._room():
+        stop = min(start + most, len(bodies))
+        if not unsent and bodies.total(start, stop) + (stop - start) * _COMMA <= self._room():
             return stop
-        return self._stop_by_counting(sizes, unsent, start)
+        return self._stop_by_counting(bodies.sizes, unsent, start)
 
     def _stop_by_counting(
         self, sizes: Sequence[int], unsent: Mapping[int, Outcome], start: int
@@ -132,26 +138,42 @@ class Cutter:
         return Batch(
             operation,
             self.target,
-            _pick(prepared.bodies, offsets),
-            _pick(prepared.identities, offsets),
-            _pick(prepared.aliases, offsets),
+            picked(prepared.bodies, offsets),
+            picked(prepared.identities, offsets),
+            picked(prepared.aliases, offsets),
         )
 
 
-def _keeps_back(outcome: Outcome, size: int) -> bool:
-    """Whether a change with this prepared outcome is not to be sent."""
-    return size == 0 or outcome.status != "succeeded"
+class _Bodies:
+    """How large the records of a page are."""
+
+    def __init__(self, bodies: Sequence[bytes]) -> None:
+        self._sizes = sizes(bodies)
+        self._ends = pc.cumulative_sum(self._sizes)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """The bytes of each record; made when a page is not the usual one."""
+        found: list[int] = self._sizes.to_pylist()
+        return found
+
+    def all_within(self, least: int, most: int) -> bool:
+        """Whether every record has so many bytes."""
+        span = pc.min_max(self._sizes)
+        return len(self) == 0 or (span["min"].as_py() >= least and span["max"].as_py() <= most)
+
+    def total(self, start: int, stop: int) -> int:
+        """Return the bytes of the records from ``start`` on, before ``stop``."""
+        before = self._ends[start - 1].as_py() if start else 0
+        return int(self._ends[stop - 1].as_py() - before)
 
 
 def _too_large(size: int, room: int) -> Outcome:
     reason = f"the encoded record has {size:,} bytes, a request has room for {room:,}"
     return Outcome("invalid", "invalid_value", reason)
-
-
-def _pick(values: Sequence[_T], offsets: Sequence[int]) -> Sequence[_T]:
-    if isinstance(offsets, range):
-        return values[offsets.start : offsets.stop]
-    return [values[offset] for offset in offsets]
 
 
 def _seqs(first_seq: int, offsets: Sequence[int]) -> Sequence[int]:

@@ -15,24 +15,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.iterable.values import constant, convert
+from connectors.iterable.json_text import joined, listed, written
+from connectors.iterable.values import Column, constant, convert
 
 
 def sent(array: pa.Array, **options: Any) -> list[Any]:
-    column = convert(array, **options)
-    assert column.faults == {}
-    values: list[Any] = exact(column.values)
-    return values
-
-
-def exact(values: Any) -> Any:
     """Return what a reader of the JSON sees, with the digits of its numbers."""
-    return json.loads(orjson.dumps(values), parse_float=Decimal)
+    column = convert(array, **options)
+    texts, wrong = as_text(column)
+    assert column.faults == wrong == {}
+    return [text if text is None else exact(text) for text in texts]
+
+
+def as_text(column: Column) -> tuple[list[str | None], dict[int, str]]:
+    pieces, wrong = written(column)
+    return joined(pieces).to_pylist(), wrong
+
+
+def exact(text: str | bytes) -> Any:
+    return json.loads(text, parse_float=Decimal)
 
 
 def faults(array: pa.Array, **options: Any) -> dict[int, str]:
     column = convert(array, **options)
-    assert all(column.values[offset] is None for offset in column.faults if array.type != pa.null())
+    values = column.to_list()
+    assert all(values[offset] is None for offset in column.faults)
     return column.faults
 
 
@@ -103,7 +110,7 @@ def test_sliced_columns() -> None:
 
 
 def test_a_doubles_column_keeps_its_kind() -> None:
-    assert orjson.dumps(convert(pa.array([5.0])).values) == b"[5.0]"
+    assert as_text(convert(pa.array([5.0]))) == (["5.0"], {})
 
 
 def test_uuids_and_json_of_arrow() -> None:
@@ -245,7 +252,7 @@ def test_the_text_of_json_and_number_columns_stays_as_it_is() -> None:
 
 
 def test_a_double_is_written_with_a_point() -> None:
-    assert orjson.dumps(convert(pa.array([5]), wanted="double").values) == b"[5.0]"
+    assert as_text(convert(pa.array([5]), wanted="double")) == (["5.0"], {})
 
 
 @pytest.mark.parametrize(
@@ -318,7 +325,7 @@ def test_a_place_with_nan_cannot_be_sent() -> None:
     ],
 )
 def test_constants(value: Any, wanted: str | None, expected: Any) -> None:
-    assert exact(constant(value, wanted)) == expected
+    assert exact(orjson.dumps(constant(value, wanted))) == expected
 
 
 def test_a_constant_that_cannot_be_sent() -> None:
@@ -341,3 +348,40 @@ def test_integers_keep_their_digits(values: list[int]) -> None:
 def test_timestamps_are_cut_to_seconds(values: list[dt.datetime]) -> None:
     expected = [f"{value.replace(microsecond=0).isoformat(' ')} +00:00" for value in values]
     assert sent(pa.array(values, pa.timestamp("us"))) == expected
+
+
+# --- as text, column by column ---------------------------------------------------------------
+
+
+@given(
+    st.one_of(
+        st.lists(st.none() | st.text()).map(lambda v: pa.array(v, pa.string())),
+        st.lists(st.none() | st.text()).map(lambda v: pa.array(v, pa.large_string())),
+        st.lists(st.none() | st.integers(-(2**53), 2**53)).map(lambda v: pa.array(v, pa.int64())),
+        st.lists(st.none() | st.floats()).map(lambda v: pa.array(v, pa.float64())),
+        st.lists(st.none() | st.booleans()).map(lambda v: pa.array(v, pa.bool_())),
+    )
+)
+def test_a_column_as_text_is_what_its_values_are(array: pa.Array) -> None:
+    column = convert(array)
+    texts, wrong = as_text(column)
+    assert wrong == column.faults
+    for text, value in zip(texts, column.to_list(), strict=True):
+        assert (text is None) == (value is None)
+        if text is not None:
+            read = json.loads(text)
+            assert (type(read), repr(read)) == (type(value), repr(value))
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda n: st.lists(st.tuples(*[st.none() | st.text("ab", min_size=1)] * n))
+    )
+)
+def test_what_is_left_out_leaves_no_comma(rows: list[tuple[str | None, ...]]) -> None:
+    columns = [pa.array(column, pa.large_string()) for column in zip(*rows, strict=True)]
+    if columns:
+        expected = [",".join(text for text in row if text is not None) for row in rows]
+        pieces, may_be_empty = listed([column] for column in columns)
+        assert joined(pieces).to_pylist() == expected
+        assert may_be_empty or all(expected)
