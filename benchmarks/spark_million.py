@@ -3,7 +3,7 @@
 Starts a cluster and the sandbox, each with processes of their own, makes a table, and runs the
 same sync three times: everything is new, nothing has changed, one row in a hundred has changed::
 
-    python benchmarks/spark_million.py [ROWS]
+    python -m benchmarks.spark_million [ROWS]
 
 It prints, for each run, the seconds of each phase by the clock and of this process's processor
 time. Needs what ``reverse_etl.testing.spark`` needs.
@@ -18,16 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from benchmarks.phases import TimedRun
 from reverse_etl.config import Config, load_config
 from reverse_etl.ports import Ports
-from reverse_etl.run import Options, Run
+from reverse_etl.run import Options
 from reverse_etl.testing.spark import SparkCluster, running_cluster
 
 ROWS = 1_000_000
@@ -50,43 +50,6 @@ SELECT id, email, first_name, plan,
        CASE WHEN id % 100 = 7 THEN score + 1 ELSE score END AS score, seen_at
 FROM ({people})
 """
-
-
-class TimedRun(Run):
-    """A run that notes how long its phases take."""
-
-    def note(self, phase: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - what it returns
-        """Do some work; add its seconds, by the clock and of this process."""
-        noted = self.__dict__.setdefault("phases", {})
-        wall, processor = time.perf_counter(), time.process_time()
-        try:
-            return work()
-        finally:
-            spent = (time.perf_counter() - wall, time.process_time() - processor)
-            noted[phase] = spent
-
-    def recover(self) -> None:
-        """Note what was left to settle."""
-        self.note("recover", super().recover)
-
-    def plan(self, reply: Any) -> Any:  # noqa: ANN401 - as the run has it
-        """Note planning and committing."""
-        inner = super().plan
-        return self.note("plan", lambda: inner(reply))
-
-    def deliver(self, plan: Any) -> Any:  # noqa: ANN401 - the same
-        """Note sending."""
-        inner = super().deliver
-        return self.note("deliver", lambda: inner(plan))
-
-    def settle(self, plan: Any, delivery: Any) -> None:  # noqa: ANN401 - the same
-        """Note settling."""
-        inner = super().settle
-        self.note("settle", lambda: inner(plan, delivery))
-
-    def retain(self) -> None:
-        """Note dropping what is old."""
-        self.note("retain", super().retain)
 
 
 @contextmanager
@@ -147,7 +110,7 @@ def timed_run(config: Config, name: str) -> None:
     if report.error:
         say(f"  {report.error}")
     for phase, (seconds, ours) in {
-        **run.__dict__["phases"],
+        **run.phases,
         "whole run": (wall, processor),
     }.items():
         say(f"  {phase:10} {seconds:7.1f} s, this process {ours:6.1f} s ({ours / seconds:.0%})")

@@ -12,6 +12,9 @@ from typing import Any, overload
 import pyarrow as pa
 import pyarrow.compute as pc
 
+SMALL_LAYOUT_BYTES = 2**31
+"""An array with offsets of 32 bits holds less than this."""
+
 _COMMA = b","
 
 
@@ -75,13 +78,18 @@ def sizes(values: Sequence[bytes]) -> pa.Array:
 
 def joined(values: Sequence[bytes]) -> bytes:
     """Return the values with commas between them."""
-    if not isinstance(values, Values):
+    # Arrow joins no others. Casting a part would copy the whole, so they are joined one by one.
+    if not (isinstance(values, Values) and pa.types.is_binary(values.array.type)):
         return _COMMA.join(values)
-    # A request has some megabytes at most, so 32-bit offsets do.
-    array = values.array.cast(pa.binary())
-    whole = pa.ListArray.from_arrays(pa.array([0, len(array)], pa.int32()), array)
+    whole = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values.array)
     text: bytes = pc.binary_join(whole, _COMMA)[0].as_buffer().to_pybytes()
     return text
+
+
+def of_bytes(texts: pa.Array) -> Values:
+    """Return texts as bytes, in the smaller of Arrow's two layouts if they fit into it."""
+    fits = texts.nbytes < SMALL_LAYOUT_BYTES
+    return Values(texts.cast(pa.binary() if fits else pa.large_binary()))
 
 
 def replaced(array: pa.Array, values: Mapping[int, Any]) -> pa.Array:

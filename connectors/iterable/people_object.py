@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import ClassVar
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, ClassVar
 
 from connectors.iterable import records
 from connectors.iterable.identifiers import (
@@ -29,7 +27,7 @@ from connectors.iterable.settings import (
     UserSettings,
     identifiers_of,
 )
-from reverse_etl.columns import Values, replaced
+from reverse_etl.columns import Values, of_bytes, replaced
 from reverse_etl.connector import (
     Answer,
     Batch,
@@ -42,6 +40,9 @@ from reverse_etl.connector import (
     Request,
 )
 from reverse_etl.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class PeopleObject(DestinationObject):
@@ -164,7 +165,7 @@ def ready(
     bodies = joined([people.heads, *fields, "}"])
     bodies = replaced(bodies, dict.fromkeys([*people.faults, *unsent], ""))
     return Prepared(
-        Values(bodies.cast(pa.large_binary())),
+        of_bytes(bodies),
         Values(changes.column("_identity")),
         Values(people.aliases),
         outcomes,
