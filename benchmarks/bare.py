@@ -1,0 +1,85 @@
+"""Single pieces of work as bare as they can be, each the floor of one piece of a run.
+
+    python -m benchmarks.bare scan --url URL
+
+Prints one JSON document: seconds by the clock and processor seconds of this process.
+
+* ``query``: the query into a table, and one scan of that table and of the one before it.
+* ``scan``: one scan of both tables.
+* ``log``: as many lines into a table like ``sync_log``.
+* ``upload``: failures into a table by the driver's bulk load, as fast as it can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+
+from benchmarks.database import Database, opened
+from benchmarks.people import FIELDS
+
+_LOG = """
+INSERT INTO bare.sync_log
+SELECT CAST('people' AS VARCHAR), 1, CAST(id AS VARCHAR), email, CAST('insert' AS VARCHAR),
+       CAST('succeeded' AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), 1,
+       {moment}, {moment}
+FROM people
+"""
+_LOG_TABLE = """
+CREATE TABLE bare.sync_log (
+    sync_name VARCHAR, sync_run_id BIGINT, primary_key VARCHAR, identity VARCHAR,
+    operation VARCHAR, status VARCHAR, error_code VARCHAR, error_reason VARCHAR, attempts BIGINT,
+    sync_started_at TIMESTAMP, sync_finished_at TIMESTAMP)
+"""
+_MOMENT = "CAST('2026-11-22 12:00:00' AS TIMESTAMP)"
+
+
+def query(database: Database) -> None:
+    """Put the query into a table, and scan that and the one before it."""
+    columns = ", ".join(("id", "email", *FIELDS))
+    database.run(f"CREATE TABLE bare.next AS SELECT {columns} FROM people")  # noqa: S608 - fixed
+    for table in ("bare.next", "bare.base"):
+        _scan(database, table)
+
+
+def scan(database: Database) -> None:
+    """Scan two tables."""
+    for table in ("people", "bare.base"):
+        _scan(database, table)
+
+
+def log(database: Database) -> None:
+    """Write one line for each person."""
+    database.run(_LOG.format(moment=_MOMENT))
+
+
+def _scan(database: Database, table: str) -> None:
+    # Every value is looked at, and no row is given back.
+    values = ", ".join(f"max({name})" for name in ("email", *FIELDS))
+    list(database.rows(f"SELECT {values} FROM {table}", 1))  # noqa: S608 - fixed
+
+
+WORK: dict[str, Callable[[Database], None]] = {"query": query, "scan": scan, "log": log}
+
+
+def main() -> None:
+    """Do one piece of work; print what it took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", choices=sorted(WORK))
+    parser.add_argument("--url", required=True)
+    options = parser.parse_args()
+    with opened(options.url) as database:
+        database.run("CREATE SCHEMA IF NOT EXISTS bare")
+        database.run("CREATE TABLE IF NOT EXISTS bare.base AS SELECT * FROM people")
+        database.run(_LOG_TABLE)
+    with opened(options.url) as database:
+        wall, processor = time.perf_counter(), time.process_time()
+        WORK[options.work](database)
+        spent = (time.perf_counter() - wall, time.process_time() - processor)
+    print(json.dumps(spent))  # noqa: T201 - a program
+
+
+if __name__ == "__main__":
+    main()
