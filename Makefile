@@ -9,6 +9,9 @@
 #   make test-warehouses    the other warehouses: installs their drivers; says what ran and what not
 #   make soak               the long version of the fault tests (hours; see docs/reliability.md)
 #   make mutate             mutation testing of planning and settling (hours)
+#   make bench              how fast a run is beside what it could be: a million people (half an hour)
+#   make bench-large        the same with ten million (hours)
+#   make bench-page         docs/performance.md, from the figures of both
 #   make audit-dependencies known holes in the pinned requirements; asks a service on the network
 #   make lint               the same without the tests
 #   make format             rewrite the code in the house style
@@ -128,6 +131,21 @@ mutate: $(DEV_STAMP)
 	@$(PIP) install 'mutmut>=3.8,<4'
 	$(BIN)/python -m mutmut run --max-children $(SOAK_JOBS)
 	$(BIN)/python -m mutmut results
+
+# Figures beside their targets, in turns with the yardsticks; to be run on a machine with no other
+# work. One case: .venv/bin/python -m benchmarks --only first-run --engine duckdb
+.PHONY: bench bench-large
+bench: $(DEV_STAMP)
+	$(BIN)/python -m benchmarks --people 1000000 --json benchmarks/results/1000000.json
+
+bench-large: $(DEV_STAMP)
+	$(BIN)/python -m benchmarks --people 10000000 --repeats 1 --json benchmarks/results/10000000.json
+
+# What draws the plots is not among the pins: nothing else needs it.
+.PHONY: bench-page
+bench-page: $(DEV_STAMP)
+	@$(PIP) install 'matplotlib>=3.10,<4'
+	$(BIN)/python -m benchmarks.page
 
 # Not among the pins: it has many dependencies, and says nothing without its service.
 .PHONY: audit-dependencies
