@@ -100,6 +100,7 @@ def machine() -> dict[str, Any]:
 
 def save(path: Path, figures: Sequence[Figure], about: dict[str, Any]) -> None:
     """Write figures as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     document = {"about": about, "figures": [asdict(figure) for figure in figures]}
     path.write_text(json.dumps(document, indent=1) + "\n")
 
