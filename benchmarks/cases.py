@@ -221,6 +221,22 @@ def sync_log(play: Play, stage: Stage) -> Iterator[Figure]:
     yield about.at_most("ratio to a bare INSERT … SELECT", ratios, 1.3)
 
 
+def failures(play: Play, stage: Stage) -> Iterator[Figure]:
+    """A hundred thousand failures into the warehouse."""
+    ratios = []
+    for _ in range(play.repeats):
+        stage.copy("start", "run")
+        config = stage.ours("run", "list")[-1]
+        command = [sys.executable, "-m", "benchmarks.uploads", "--config", config]
+        found = json.loads(
+            stage.cost_of([*command, "--url", stage.url("run")]).output.splitlines()[0]
+        )
+        play.say(f"  ours {found['ours']:.3f} s, bulk load alone {found['bare']:.3f} s")
+        ratios.append(found["ours"] / found["bare"])
+    about = About("failures", stage.engine, "", 100_000)
+    yield about.at_most("ratio to the bulk load of what is ready", ratios, 1.5)
+
+
 def sending(play: Play, stage: Stage) -> Iterator[Figure]:
     """Sending alone, without a database."""
     for kind in KINDS:
@@ -361,6 +377,7 @@ CASES = (
     Case("everything", "a value of everybody has changed", BOTH, everything),
     Case("plan-step", "the plan alone", BOTH, plan_step),
     Case("sync-log", "the log alone", BOTH, sync_log),
+    Case("failures", "failures on their way into the warehouse", BOTH, failures),
     Case("refused", "one person in a hundred is refused", BOTH, refused),
     Case("latency", "100 ms to each answer", ("duckdb",), latency),
     Case("allowed-rate", "five requests a second", ("duckdb",), allowed_rate),

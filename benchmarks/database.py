@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
 
 from benchmarks.people import Engine
 
@@ -29,6 +31,9 @@ class Database(Protocol):
     def rows(self, query: str, size: int) -> Iterator[Sequence[tuple[Any, ...]]]:
         """Yield the rows of a query, some at a time; memory holds no more."""
 
+    def loading(self, table: str, count: int, texts: Sequence[str]) -> Callable[[], None]:
+        """Make rows ready (a number, these texts, false, and 1); return what loads them."""
+
 
 class _DuckDB:
     engine: Engine = "duckdb"
@@ -43,6 +48,13 @@ class _DuckDB:
         cursor = self._connection.cursor().execute(query)
         while rows := cursor.fetchmany(size):
             yield rows
+
+    def loading(self, table: str, count: int, texts: Sequence[str]) -> Callable[[], None]:
+        columns = [pa.array(range(count)), *(pa.repeat(text, count) for text in texts)]
+        columns += [pa.repeat(False, count), pa.repeat(1, count)]  # noqa: FBT003 - a value
+        ready = pa.table(columns, names=[f"c{n}" for n in range(len(columns))])
+        self._connection.register("ready", ready)
+        return lambda: self.run(f"INSERT INTO {table} SELECT * FROM ready")  # noqa: S608 - fixed
 
 
 class _PostgreSQL:
@@ -60,6 +72,17 @@ class _PostgreSQL:
             cursor.execute(query.encode())
             while rows := cursor.fetchmany(size):
                 yield rows
+
+    def loading(self, table: str, count: int, texts: Sequence[str]) -> Callable[[], None]:
+        rest = "\t".join([*texts, "f", "1"])
+        ready = "".join(f"{n}\t{rest}\n" for n in range(count)).encode()
+        statement = f"COPY {table} FROM STDIN".encode()
+
+        def load() -> None:
+            with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+                copy.write(ready)
+
+        return load
 
 
 @contextmanager
