@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import orjson
 import pyarrow as pa
 
+from benchmarks.people import FIELDS
 from connectors.iterable import IterableConnector
 from connectors.iterable.settings import IterableAccount, ListSettings, UserSettings
 from reverse_etl.clock import SystemClock
@@ -39,7 +40,6 @@ PEOPLE_PER_REQUEST = 1_000
 PAGE = 20_000
 TRIES = 3
 WINDOW = 1_000_000_000
-_FIELDS = ("first_name", "plan", "score", "visits", "seen_at")
 
 
 def the_object(kind: str, api: str) -> tuple[DestinationObject, IterableAccount]:
@@ -47,7 +47,7 @@ def the_object(kind: str, api: str) -> tuple[DestinationObject, IterableAccount]
     account = IterableAccount.model_validate(
         {"type": "iterable", "api_key": "benchmark-key-0123456789", "base_url": api}
     )
-    fields = [MappedField(name, name) for name in _FIELDS] if kind == "user" else []
+    fields = [MappedField(name, name) for name in FIELDS] if kind == "user" else []
     mapping = FieldMapping({"email": "email"}, fields)
     settings: ListSettings | UserSettings
     if kind == "list":

@@ -47,10 +47,6 @@ class ProfileFields:
         self._flags = flags
         self._tail = (_MERGE if merge or self._nests else "") + (f",{flags}" if flags else "")
 
-    def __bool__(self) -> bool:
-        """Return whether records hold more than identifiers."""
-        return bool(self._fields or self._flags)
-
     @staticmethod
     def _constant(field: MappedField) -> Any:  # noqa: ANN401 - a JSON value
         """Return the constant as a JSON value."""
