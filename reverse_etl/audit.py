@@ -20,6 +20,7 @@ from datetime import timedelta
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from reverse_etl.account import account_of, is_same_account, refuse_changed_account
@@ -356,9 +357,9 @@ def _uploaded(tx: Transaction, sync_name: str, people: Sequence[Any]) -> TableCl
     wrong = _wrong_table(tx, sync_name)
     tx.create_empty(wrong)
     if people:
-        names = ("_identity", "_alias", "_primary_key")
-        columns = dict(zip(names, map(list, zip(*people, strict=True)), strict=True))
-        tx.upload(wrong, {**columns, "_operation": ["update"] * len(people)})
+        names = ("_identity", "_alias", "_primary_key", "_operation")
+        columns = [*map(pa.array, zip(*people, strict=True)), pa.repeat("update", len(people))]
+        tx.upload(wrong, pa.RecordBatch.from_arrays(columns, names))
     return wrong
 
 
@@ -457,9 +458,8 @@ class _Members:
             size = nameless = 0
             with path.open("rb") as lines:
                 for batch in destination.parse_members(lines):
-                    columns = {name: batch.column(name).to_pylist() for name in batch.schema.names}
-                    columns["_reading"] = [reading] * batch.num_rows
-                    self.tx.upload(members, columns)
+                    numbers = pa.repeat(reading, batch.num_rows)
+                    self.tx.upload(members, batch.append_column("_reading", numbers))
                     size += batch.num_rows
                     nameless += reduce(pc.and_, map(pc.is_null, batch.columns)).true_count
             sizes.append(size)

@@ -293,7 +293,7 @@ class _Move:
         with self.old.stream(chosen) as reader:
             for batch in pieces(reader):
                 here.upload(copy, batch)
-                rows += len(next(iter(batch.values())))
+                rows += batch.num_rows
         self._count(copy, rows)
 
     def _count(self, copy: Table | TableClause, rows: int) -> None:

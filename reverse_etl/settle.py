@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from reverse_etl.connector import Operation
 from reverse_etl.errors import WarehouseError
 from reverse_etl.report import by_operation
@@ -85,8 +87,8 @@ def record_outcomes(tx: Transaction, tables: RunTables, settled: Sequence[Settle
     """Write down the changes that were not plain successes."""
     if settled:
         names = ("seq", "status", "outcome", "error_code", "error_reason", "retryable", "attempts")
-        columns = zip(*settled, strict=True)
-        tx.upload(tables.outcomes, dict(zip(names, map(list, columns), strict=True)))
+        columns = map(pa.array, zip(*settled, strict=True))
+        tx.upload(tables.outcomes, pa.RecordBatch.from_arrays(list(columns), names))
 
 
 def settle(  # noqa: PLR0913 - the parts of a settling, each by name

@@ -18,7 +18,7 @@ import copy
 import hashlib
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -222,13 +222,10 @@ class SQLiteWarehouse(Warehouse):
             batches = _batches(native.execute(statement), schema)
             yield pa.RecordBatchReader.from_batches(schema, batches)
 
-    def upload(
-        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
-    ) -> None:
+    def upload(self, connection: Connection, table: TableClause, rows: pa.RecordBatch) -> None:
         """Insert the rows with one prepared statement."""
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        if rows:
-            connection.execute(sa.insert(table), rows)
+        if rows.num_rows:
+            connection.execute(sa.insert(table), rows.to_pylist())
 
     def now_expression(self) -> Expression:
         """Return the clock of this machine, which all who share a file have in common."""

@@ -13,6 +13,7 @@ import json
 import logging
 import re
 import socket
+import ssl
 import tempfile
 import threading
 import time
@@ -22,15 +23,14 @@ from importlib import metadata
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
+import certifi
 import httpcore
-import httpx
 
 from reverse_etl.connector import NoAnswer, Response
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from reverse_etl.connector import Answer, Request
@@ -46,6 +46,12 @@ _KEEP_ALIVE_S = 5.0
 SPOOL_SECONDS = 900.0
 SPOOL_PAUSES = 6
 SPOOLED_BYTES = 4_000_000_000
+_SUCCESS = 200
+_OURS = {
+    "accept": "application/json",
+    "accept-encoding": "gzip",
+    "content-type": "application/json",
+}
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 # What the names of httpcore's errors mean to a person.
@@ -113,14 +119,20 @@ class HttpTransport:
         Raises:
             ValueError: A URL that would give the key away, or a header HTTP cannot carry.
         """
-        self._base_url = base_url.rstrip("/")
         self._host = _checked_host(base_url)
+        self._requests = _Requests(base_url, _checked(headers))
         self._redact = _Redactor(secrets)
         self._max_bytes = max_response_bytes
         self._spool = _Spool(self._redact)
         self._max_threads = max_in_flight
         self._backend = _DeadlineBackend()
-        self._client = _client(base_url, headers, max_in_flight, self._backend)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=_context(base_url),
+            max_connections=max_in_flight,
+            max_keepalive_connections=max_in_flight,
+            keepalive_expiry=_KEEP_ALIVE_S,
+            network_backend=self._backend,
+        )
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._answers: SimpleQueue[tuple[int, Answer | Exception]] = SimpleQueue()
         self._open: dict[int, _Job] = {}
@@ -162,7 +174,7 @@ class HttpTransport:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join(_JOIN_S)
-        self._client.close()
+        self._pool.close()
         self._spool.close()
 
     def _add_thread(self) -> None:
@@ -226,26 +238,20 @@ class HttpTransport:
             return NoAnswer(f"the connection broke before the answer was complete: {how}")
 
     def _send(self, job: _Job) -> Response:
-        request = job.request
-        outgoing = self._client.build_request(
-            request.method,
-            self._base_url + request.path,
-            params=request.query or None,
-            content=request.body,
-            timeout=job.pause_s,
-        )
-        incoming = self._client.send(outgoing, stream=True)
+        incoming = self._pool.handle_request(self._requests.made(job))
         try:
-            if job.request.spool and incoming.is_success:
-                body, spooled = b"", self._spool.write(job.ticket, incoming)
-            else:
-                body, spooled = self._redact.octets(_whole(incoming, self._max_bytes)), None
+            headers = self._redacted(incoming.headers)
+            spools = job.request.spool and _SUCCESS <= incoming.status < _SUCCESS + 100
+            body = _body(incoming, headers, SPOOLED_BYTES if spools else self._max_bytes)
+            if spools:
+                path = self._spool.write(job.ticket, body)
+                return Response(incoming.status, b"", headers, path)
+            return Response(incoming.status, self._redact.octets(b"".join(body)), headers)
         finally:
+            # The connection is used again only if the body was read to its end.
             incoming.close()
-        headers = self._headers(incoming.headers.raw)
-        return Response(incoming.status_code, body, headers, spooled)
 
-    def _headers(self, raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    def _redacted(self, raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         headers: dict[str, str] = {}
         for raw_name, raw_value in raw:
             name = self._redact.octets(raw_name).decode("latin-1").lower()
@@ -269,27 +275,50 @@ def _kind(error: Exception) -> str:
 # --- before anything is sent ---------------------------------------------------------------
 
 
-def _client(
-    base_url: str, headers: Mapping[str, str], connections: int, backend: _DeadlineBackend
-) -> httpx.Client:
-    ours = {
-        "accept": "application/json",
-        "accept-encoding": "gzip",
-        "content-type": "application/json",
-        "user-agent": f"reverse-etl/{_version()}",
-    }
-    return httpx.Client(
-        headers={**ours, **_checked_headers(headers)},
-        transport=_Pool(_context(base_url), connections, backend),
-        follow_redirects=False,
-        trust_env=False,
-    )
+class _Requests:
+    """Makes what goes out; an object of its own, so that nothing prints the key by chance."""
+
+    def __init__(self, base_url: str, headers: Mapping[str, str]) -> None:
+        self._base = httpcore.URL(base_url.rstrip("/"))
+        ours = {**_OURS, "host": _host_header(base_url), "user-agent": f"reverse-etl/{_version()}"}
+        # One of the caller's takes the place of ours.
+        for name in headers:
+            ours.pop(name.lower(), None)
+        self._headers = [
+            (name.encode("ascii"), value.encode("ascii"))
+            for name, value in (*ours.items(), *headers.items())
+        ]
+
+    def made(self, job: _Job) -> httpcore.Request:
+        """Return the request of a job."""
+        request, base, headers = job.request, self._base, self._headers
+        target = base.target.rstrip(b"/") + request.path.encode("ascii")
+        if request.query:
+            target += b"?" + urlencode(request.query).encode("ascii")
+        if request.body is not None:
+            headers = [*headers, (b"content-length", str(len(request.body)).encode("ascii"))]
+        return httpcore.Request(
+            request.method,
+            httpcore.URL(scheme=base.scheme, host=base.host, port=base.port, target=target),
+            headers=headers,
+            content=request.body,
+            extensions={"timeout": {"pool": job.pause_s}},
+        )
+
+
+def _host_header(base_url: str) -> str:
+    """Return the host as a request names it: a port only where it is not the usual one."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    named = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return named if parts.port in (None, usual) else f"{named}:{parts.port}"
 
 
 def _context(base_url: str) -> ssl.SSLContext | None:
     if urlsplit(base_url).scheme == "http":
         return None
-    return httpx.create_ssl_context(verify=True, trust_env=False)
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 def _version() -> str:
@@ -326,7 +355,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+def _checked(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Refuse values that HTTP cannot carry here: the client's own error would print them."""
     for name, value in headers.items():
         if not _HEADER_VALUE.fullmatch(value):
@@ -341,14 +370,10 @@ def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
 # --- the body of an answer -----------------------------------------------------------------
 
 
-def _whole(incoming: httpx.Response, most: int) -> bytes:
+def _body(incoming: httpcore.Response, headers: Mapping[str, str], most: int) -> Iterator[bytes]:
     """Read and decompress a body, of so many bytes at most, before and after."""
-    return b"".join(_pieces(incoming, most))
-
-
-def _pieces(incoming: httpx.Response, most: int) -> Iterator[bytes]:
-    encoding = incoming.headers.get("content-encoding", "identity").strip().lower()
-    pieces = _capped(incoming.iter_raw(), most)
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    pieces = _capped(incoming.iter_stream(), most)
     if encoding in ("", "identity"):
         return pieces
     if encoding in ("gzip", "x-gzip"):
@@ -398,8 +423,8 @@ class _Spool:
         self._lock = threading.Lock()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def write(self, ticket: int, incoming: httpx.Response) -> Path:
-        """Write a body, decompressed and without secrets, to a file of its own."""
+    def write(self, ticket: int, body: Iterable[bytes]) -> Path:
+        """Write a body, without secrets, to a file of its own."""
         try:
             path = self._path(ticket)
             file = path.open("wb")
@@ -407,7 +432,7 @@ class _Spool:
             raise _cannot_write(error) from error
         try:
             with file:
-                for piece in self._redact.pieces(_pieces(incoming, SPOOLED_BYTES)):
+                for piece in self._redact.pieces(body):
                     _write(file, piece)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -510,65 +535,12 @@ def _forms(secret: str) -> Iterator[str]:
 # --- deadlines -----------------------------------------------------------------------------
 
 
-class _Pool(httpx.BaseTransport):
-    """httpx's side of a connection pool whose sockets know the deadline of their request.
+class _DeadlineBackend(httpcore.NetworkBackend):
+    """Opens sockets; each thread's deadline bounds everything that thread does with them.
 
-    The time-outs of httpx hold for single reads and writes, so a server that drips bytes could
+    The pool's own time-outs hold for single reads and writes, so a server that drips bytes could
     keep a request alive for ever.
     """
-
-    def __init__(
-        self, context: ssl.SSLContext | None, connections: int, backend: _DeadlineBackend
-    ) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=context,
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            keepalive_expiry=_KEEP_ALIVE_S,
-            network_backend=backend,
-        )
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; the body of the answer is read by the caller."""
-        url = httpcore.URL(
-            scheme=request.url.raw_scheme,
-            host=request.url.raw_host,
-            port=request.url.port,
-            target=request.url.raw_path,
-        )
-        answer = self._pool.handle_request(
-            httpcore.Request(
-                request.method,
-                url,
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
-            )
-        )
-        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._pool.close()
-
-
-class _Body(httpx.SyncByteStream):
-    """The body of an answer, not yet read."""
-
-    def __init__(self, answer: httpcore.Response) -> None:
-        self._answer = answer
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield pieces as they arrive."""
-        return self._answer.iter_stream()
-
-    def close(self) -> None:
-        """Give the connection back; it is closed unless the body was read to its end."""
-        self._answer.close()
-
-
-class _DeadlineBackend(httpcore.NetworkBackend):
-    """Opens sockets; each thread's deadline bounds everything that thread does with them."""
 
     def __init__(self) -> None:
         self._backend = httpcore.SyncBackend()

@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pyarrow as pa
 import pytest
 import sqlglot
 from hypothesis import example, given, settings
@@ -47,8 +48,6 @@ from reverse_etl.warehouse.statements import control
 from reverse_etl.warehouse.tables import SCHEMA_VERSION, clause
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from reverse_etl.warehouse.base import Warehouse
 
 
@@ -681,8 +680,6 @@ class SentSuite(WarehouseSuite):
 
 def read_column(page: pa.RecordBatch, name: str) -> list[Any]:
     """Return a column as Python values; times as microseconds, dates as days since 1970."""
-    import pyarrow as pa  # noqa: PLC0415 - imported when a warehouse is
-
     column = page.column(name)
     if pa.types.is_timestamp(column.type):
         whole: list[Any] = column.cast(pa.timestamp("us", column.type.tz)).cast("int64").to_pylist()
@@ -915,7 +912,7 @@ class IdentitySuite(WarehouseSuite):
                 tx.create_empty(clause("given", (("id", BigInteger), "v"), self.schema))
                 tx.upload(
                     clause("given", ("id", "v"), self.schema),
-                    {"id": list(range(len(values))), "v": values},
+                    pa.RecordBatch.from_pydict({"id": range(len(values)), "v": values}),
                 )
             for planner, identifier in zip(planners, self.identifiers, strict=True):
                 rows = planner.identities(
@@ -1012,7 +1009,8 @@ class SchemaSuite(WarehouseSuite):
             assert first.counts == (2, 0, 0)
             outcomes = first.plan.tables.outcomes
             with warehouse.transaction() as tx:
-                tx.upload(outcomes, {"seq": [1, 2], "status": ["failed", "failed"]})
+                failed = {"seq": [1, 2], "status": ["failed", "failed"]}
+                tx.upload(outcomes, pa.RecordBatch.from_pydict(failed))
             with warehouse.transaction() as tx:
                 assert tx.runs_with_tables("people")["outcomes"] == [1]
             again = planner.run(query.format("':x'", "(1)"), fields=["v"])
@@ -1060,8 +1058,8 @@ class SchemaSuite(WarehouseSuite):
         target = clause("target", ("a", "b"), "reverse_etl")
         with pytest.raises(WarehouseError) as caught:  # noqa: PT012, SIM117 - one transaction
             with planner.warehouse.transaction() as tx:
-                tx.upload(target, {"a": [1], "b": ["fine"]})
-                tx.upload(target, {"a": [CANARY], "b": [CANARY]})
+                tx.upload(target, pa.RecordBatch.from_pydict({"a": [1], "b": ["fine"]}))
+                tx.upload(target, pa.RecordBatch.from_pydict({"a": [CANARY], "b": [CANARY]}))
         assert "secret" not in "".join(traceback.format_exception(caught.value))
         assert planner.rows("select * from reverse_etl.target") == []
 
@@ -1076,7 +1074,7 @@ class SchemaSuite(WarehouseSuite):
             "c": [None, *(n % 2 == 0 for n in range(1, len(texts)))],
         }
         with planner.warehouse.transaction() as tx:
-            tx.upload(target, columns)
+            tx.upload(target, pa.RecordBatch.from_pydict(columns))
         found = planner.rows("select a, b, c from reverse_etl.target order by a nulls first")
         assert found == list(zip(*columns.values(), strict=True))
 

@@ -237,10 +237,8 @@ class Warehouse(ABC):
             yield query
 
     @abstractmethod
-    def upload(
-        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
-    ) -> None:
-        """Append columns to a table in bulk."""
+    def upload(self, connection: Connection, table: TableClause, rows: pa.RecordBatch) -> None:
+        """Append rows to a table in bulk; they may lack some of its columns."""
 
     @abstractmethod
     def now_expression(self) -> Expression:
@@ -853,15 +851,15 @@ class Transaction:
         found = source.connection.execute(chosen, execution_options={"yield_per": _ROWS_COPIED})
         rows = 0
         for part in found.partitions():
-            columns = zip(*part, strict=True)
-            self.upload(table, dict(zip(names, map(list, columns), strict=True)))
+            columns = map(pa.array, zip(*part, strict=True))
+            self.upload(table, pa.RecordBatch.from_arrays(list(columns), names))
             rows += len(part)
         return rows
 
-    def upload(self, table: Table | TableClause, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Append columns to a table in bulk."""
+    def upload(self, table: Table | TableClause, rows: pa.RecordBatch) -> None:
+        """Append rows to a table in bulk; they may lack some of its columns."""
         try:
-            self.warehouse.upload(self.connection, table, columns)
+            self.warehouse.upload(self.connection, table, rows)
         except self.connection.dialect.loaded_dbapi.Error as error:
             raise DBAPIError(f"upload to {table.name}", None, error, hide_parameters=True) from None
 

@@ -27,7 +27,7 @@ from reverse_etl.warehouse.sql import Expression, Sql
 from reverse_etl.warehouse.untried import UntriedWarehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy import Connection, Engine, TableClause
     from sqlalchemy.exc import DBAPIError
@@ -167,15 +167,14 @@ class BigQueryWarehouse(UntriedWarehouse):
         api = import_module("google.api_core.exceptions")
         return (*super().driver_errors(), api.GoogleAPIError)
 
-    def upload(
-        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
-    ) -> None:
-        """Append the columns by a load job, as Parquet ("Loading Parquet data")."""
+    def upload(self, connection: Connection, table: TableClause, rows: pa.RecordBatch) -> None:
+        """Append the rows by a load job, as Parquet ("Loading Parquet data")."""
         bigquery = import_module("google.cloud.bigquery")
+        columns = rows.to_pydict()
         kinds = [_kind(table.c[name].type) for name in columns]
-        rows = list(zip(*columns.values(), strict=True))
+        values = list(zip(*columns.values(), strict=True))
         file = io.BytesIO()
-        parquet.write_table(arrow_of(rows, list(columns), kinds), file)
+        parquet.write_table(arrow_of(values, list(columns), kinds), file)
         file.seek(0)
         client = _client(connection.connection.driver_connection)
         appended = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND")

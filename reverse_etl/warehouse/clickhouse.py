@@ -430,19 +430,17 @@ class ClickHouseWarehouse(Warehouse):
 
     # --- writing ---------------------------------------------------------------------------
 
-    def upload(
-        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
-    ) -> None:
-        """Append the columns as Arrow.
+    def upload(self, connection: Connection, table: TableClause, rows: pa.RecordBatch) -> None:
+        """Append the rows.
 
         They get the table's types here: there, what does not fit would become NULL, unsaid.
         """
         client = _client_of(connection.connection)
-        place, names = quoted(table.schema, table.name), ", ".join(map(quoted, columns))
+        place, names = quoted(table.schema, table.name), ", ".join(map(quoted, rows.schema.names))
         wanted = client.query_arrow(f"SELECT {names} FROM {place} LIMIT 0").schema  # noqa: S608 - quoted
         try:
-            given = pa.table(dict(columns), schema=wanted)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            given = pa.Table.from_batches([rows]).cast(wanted)
+        except pa.ArrowException:
             refused = connection.dialect.loaded_dbapi.DataError
             raise refused("a value does not fit its column") from None
         client.insert_arrow(place, given)

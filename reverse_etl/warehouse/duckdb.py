@@ -23,7 +23,7 @@ from reverse_etl.warehouse.shape import Kind, SourceColumn
 from reverse_etl.warehouse.sql import Comparison, Expression, Sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection, Engine, FromClause, TableClause
 
@@ -38,6 +38,9 @@ FILE_POLL_SECONDS = 0.1
 # What DuckDB may hold in memory before it spills to disk, unless the URL names another value
 # (duckdb:///shop.duckdb?memory_limit=8GB). Its own default is most of the machine.
 MEMORY_LIMIT = "1GB"
+
+# The first format of files in which texts may be compressed with ZSTD.
+_KNOWS_ZSTD = (1, 2)
 
 # Names of the types whose hash() is too weak.
 _HASHED_AS_TEXT = r"^(U?HUGEINT|BIGNUM|DECIMAL[(](19|[23][0-9]),.*|(STRUCT|MAP|UNION)[(].*|.*\])$"
@@ -200,6 +203,8 @@ class DuckDBWarehouse(Warehouse):
                 if "memory_limit" not in settings:
                     # Set, not configured: a process may open a file only with one configuration.
                     self._anchor.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+                if not (read_only or "force_compression" in settings):
+                    _compress_fast(self._anchor)
                 self._reader = self._anchor.cursor()
                 break
             except duckdb.IOException as error:
@@ -290,14 +295,12 @@ class DuckDBWarehouse(Warehouse):
         yield f"SELECT * FROM {quoted(name)}"  # noqa: S608 - quoted
         native.unregister(name)  # after an error the connection is given up with it
 
-    def upload(
-        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
-    ) -> None:
-        """Register the columns as Arrow and insert them with one statement."""
+    def upload(self, connection: Connection, table: TableClause, rows: pa.RecordBatch) -> None:
+        """Register the rows and insert them with one statement."""
         native = _native(connection)
-        native.register("uploaded", pa.table(dict(columns)))
+        native.register("uploaded", pa.Table.from_batches([rows]))
         try:
-            names = ", ".join(quoted(name) for name in columns)
+            names = ", ".join(map(quoted, rows.schema.names))
             place = quoted(table.schema, table.name)
             native.execute(f"INSERT INTO {place} ({names}) SELECT {names} FROM uploaded")  # noqa: S608
         finally:
@@ -345,6 +348,21 @@ _ABOUT_STATEMENTS = (
     duckdb.TransactionException,
 )
 _CONVERTED = re.compile(r"( to [A-Z][A-Z0-9]*)?( when casting from source column \w+)?$")
+
+
+def _compress_fast(database: duckdb.DuckDBPyConnection) -> None:
+    """Let texts be compressed with ZSTD, where the format of the file knows it.
+
+    A million e-mail addresses, measured with 2.0: as small as with what DuckDB chooses by itself,
+    written in half the time, and read no slower. Numbers are compressed as ever.
+    """
+    row = database.execute(
+        "SELECT tags['storage_version'] FROM duckdb_databases()"
+        " WHERE database_name = current_database()"
+    ).fetchone()
+    version = re.match(r"v(\d+)\.(\d+)", (row and row[0]) or "")
+    if version and (int(version[1]), int(version[2])) >= _KNOWS_ZSTD:
+        database.execute("SET force_compression = 'zstd'")
 
 
 def _native(connection: Connection) -> duckdb.DuckDBPyConnection:

@@ -90,7 +90,7 @@ def _travels_as(arrow: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_decimal(arrow) else arrow
 
 
-# Rows that become Python values at a time.
+# Rows that may become Python values at a time: not every driver takes Arrow.
 _ROWS_UPLOADED = 50_000
 
 
@@ -109,12 +109,12 @@ def land(tx: Transaction, name: str, rows: pa.RecordBatchReader) -> Iterator[str
     tx.drop(table)
 
 
-def pieces(rows: pa.RecordBatchReader) -> Iterator[dict[str, list[Any]]]:
-    """Yield the columns of some rows at a time, as they are uploaded."""
+def pieces(rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yield some rows at a time, as they are uploaded: nested values as JSON."""
     for batch in rows:
         for start in range(0, batch.num_rows, _ROWS_UPLOADED):
             part = batch.slice(start, _ROWS_UPLOADED)
-            yield {name: _plain(part.column(name)) for name in part.schema.names}
+            yield pa.RecordBatch.from_arrays(list(map(_flat, part.columns)), part.schema.names)
 
 
 def _type_for(arrow: pa.DataType) -> type[TypeEngine[Any]]:
@@ -144,12 +144,13 @@ _ARROW_TYPES: tuple[tuple[Callable[[pa.DataType], bool], type[TypeEngine[Any]]],
 )
 
 
-def _plain(values: pa.Array) -> list[Any]:
-    """Return Arrow values as the drivers take them; nested ones as JSON."""
-    found: list[Any] = values.to_pylist()
+def _flat(values: pa.Array) -> pa.Array:
+    """Return nested values as JSON, others as they are."""
     if not pa.types.is_nested(values.type):
-        return found
-    return [value if value is None else json.dumps(value, default=str) for value in found]
+        return values
+    found = values.to_pylist()
+    texts = [value if value is None else json.dumps(value, default=str) for value in found]
+    return pa.array(texts, pa.string())
 
 
 # --- expressions over what has landed ------------------------------------------------------

@@ -52,7 +52,7 @@ from reverse_etl.warehouse.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnClause, Connection, Engine, Executable, TableClause
     from sqlalchemy.sql.selectable import SelectBase
@@ -359,10 +359,9 @@ class MariaDBWarehouse(Warehouse):
         ]
         return super().with_kinds(pa.Table.from_arrays(columns, names=table.column_names), known)
 
-    def upload(
-        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
-    ) -> None:
+    def upload(self, connection: Connection, table: TableClause, rows: pa.RecordBatch) -> None:
         """Insert many rows with each statement."""
+        columns = rows.to_pydict()
         native: Any = connection.connection.driver_connection
         # The driver formats the statement, so percent signs in names are doubled.
         place = quoted(table.schema, table.name).replace("%", "%%")

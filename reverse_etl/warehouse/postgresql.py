@@ -19,12 +19,13 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from reverse_etl.errors import ReverseEtlError, SourceError, WarehouseError
 from reverse_etl.warehouse.base import Warehouse, quoted
+from reverse_etl.warehouse.copy_text import copy_text
 from reverse_etl.warehouse.shape import Kind, SourceColumn
 from reverse_etl.warehouse.sql import WHITE_SPACE, Chosen, Expression, Sql
 from reverse_etl.warehouse.tables import ControlTables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     import pyarrow as pa
     from sqlalchemy import Connection, Engine, Executable, FromClause, TableClause
@@ -315,16 +316,13 @@ class PostgreSQLWarehouse(Warehouse):
                 cursor.execute(_ONLY_READ)
         return reader
 
-    def upload(
-        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
-    ) -> None:
-        """COPY the columns in, inside the transaction."""
+    def upload(self, connection: Connection, table: TableClause, rows: pa.RecordBatch) -> None:
+        """COPY the rows in, inside the transaction."""
         native: Any = connection.connection.driver_connection
-        names = ", ".join(quoted(name) for name in columns)
+        names = ", ".join(map(quoted, rows.schema.names))
         place = quoted(table.schema, table.name)
         with native.cursor() as cursor, cursor.copy(f"COPY {place} ({names}) FROM STDIN") as copy:
-            for row in zip(*columns.values(), strict=True):
-                copy.write_row(row)
+            copy.write(copy_text(rows))
 
     def now_expression(self) -> Expression:
         """Return the server's clock, which goes on inside a transaction."""

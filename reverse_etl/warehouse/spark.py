@@ -46,7 +46,7 @@ from reverse_etl.warehouse.spark_sql import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection, Engine, Table, TableClause
     from sqlalchemy.exc import SQLAlchemyError
@@ -186,10 +186,9 @@ class SparkWarehouse(Warehouse):
 
     # --- writing ---------------------------------------------------------------------------
 
-    def upload(
-        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
-    ) -> None:
-        """Append the columns, many rows with each statement."""
+    def upload(self, connection: Connection, table: TableClause, rows: pa.RecordBatch) -> None:
+        """Append the rows, many with each statement."""
+        columns = rows.to_pydict()
         place, names = quoted(table.schema, table.name), ", ".join(map(quoted, columns))
         types = [_type_for(table, name, values) for name, values in columns.items()]
         compiled = [each.compile(connection.dialect) for each in types]
@@ -197,8 +196,8 @@ class SparkWarehouse(Warehouse):
             f"unbase64(line[{n}])" if type_ == "BINARY" else f"CAST(line[{n}] AS {type_})"
             for n, type_ in enumerate(compiled)
         )
-        rows = zip(*(map(_told, given) for given in columns.values()), strict=True)
-        while part := list(islice(rows, ROWS_INSERTED)):
+        told = zip(*(map(_told, given) for given in columns.values()), strict=True)
+        while part := list(islice(told, ROWS_INSERTED)):
             lines = text_literal(json.dumps(part))
             try:
                 connection.exec_driver_sql(

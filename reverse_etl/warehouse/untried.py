@@ -28,7 +28,7 @@ from reverse_etl.warehouse.spelling import Spelling
 from reverse_etl.warehouse.sql import WHITE_SPACE, Expression, Sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from sqlalchemy import Connection, Engine, TableClause
 
@@ -170,13 +170,11 @@ class UntriedWarehouse(Warehouse):
 
     # --- writing ---------------------------------------------------------------------------
 
-    def upload(
-        self, connection: Connection, table: TableClause, columns: Mapping[str, Sequence[Any]]
-    ) -> None:
-        """Append the columns, some rows with each statement."""
-        rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    def upload(self, connection: Connection, table: TableClause, rows: pa.RecordBatch) -> None:
+        """Append the rows, some with each statement."""
+        values = iter(rows.to_pylist())
         try:
-            while part := list(islice(rows, ROWS_INSERTED)):
+            while part := list(islice(values, ROWS_INSERTED)):
                 statement = sa.insert(table).values(part)
                 if self.inserts_literals:
                     connection.exec_driver_sql(_with_literals(statement, connection.dialect))

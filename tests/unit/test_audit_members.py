@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -96,8 +97,8 @@ def fill(tx: Transaction, table: sa.TableClause, rows: Sequence[Any]) -> None:
     tx.create_empty(table)
     if rows:
         names = [column.name for column in table.c]
-        values = map(list, zip(*rows, strict=True))
-        tx.upload(table, dict(zip(names, values, strict=True)))
+        columns = map(pa.array, zip(*rows, strict=True))
+        tx.upload(table, pa.RecordBatch.from_arrays(list(columns), names))
 
 
 def rows_of(people: Sequence[Person]) -> list[tuple[str, str | None, str]]:

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pyarrow as pa
 import pytest
 
 from connectors.iterable.identifiers import EMAIL, USER_ID
@@ -473,8 +474,8 @@ class TestSchema(ClickHouse, SchemaSuite):
                 pytest.raises(WarehouseError) as caught,
                 planner.warehouse.transaction() as tx,
             ):
-                tx.upload(target, {"a": [1], "b": ["fine"]})
-                tx.upload(target, wrong)
+                tx.upload(target, pa.RecordBatch.from_pydict({"a": [1], "b": ["fine"]}))
+                tx.upload(target, pa.RecordBatch.from_pydict(wrong))
             assert "secret" not in "".join(traceback.format_exception(caught.value))
         assert planner.rows("select * from reverse_etl.target") == [(1, "fine")] * 2
 

@@ -477,8 +477,8 @@ class TestSchema(Spark, SchemaSuite):
             pytest.raises(WarehouseError) as caught,
             planner.warehouse.transaction() as tx,
         ):
-            tx.upload(target, {"a": [1], "b": ["fine"]})
-            tx.upload(target, {"a": [CANARY], "b": [CANARY]})
+            tx.upload(target, pa.RecordBatch.from_pydict({"a": [1], "b": ["fine"]}))
+            tx.upload(target, pa.RecordBatch.from_pydict({"a": [CANARY], "b": [CANARY]}))
         assert "secret" not in "".join(traceback.format_exception(caught.value))
         assert planner.rows("select * from reverse_etl.target") == [(1, "fine")]
 
@@ -628,10 +628,12 @@ def test_old_lines_of_the_log_go_with_their_runs(url: str, tmp_path: Path) -> No
         with warehouse.transaction() as tx:
             for run in (1, 2, 3, 4):
                 for name in ("vip", "other"):
-                    tx.upload(
-                        log,
-                        {"sync_name": [name] * 2, "sync_run_id": [run] * 2, "identity": ["a", "b"]},
-                    )
+                    lines = {
+                        "sync_name": [name] * 2,
+                        "sync_run_id": [run] * 2,
+                        "identity": ["a", "b"],
+                    }
+                    tx.upload(log, pa.RecordBatch.from_pydict(lines))
             warehouse.forget_earlier(tx, log, "vip", 3)
             warehouse.forget_run(tx, log, "vip", 4)
             warehouse.forget_run(tx, log, "nobody", 4)

@@ -192,12 +192,13 @@ class ChangesStatements:
 
     def plan(self) -> Chosen:
         """Every change, numbered in the order of sending."""
+        if self._is_first and not self.shape.sends_alias:
+            # All inserts: numbering them as they come spares a sort of the whole table. Not around
+            # it: DuckDB numbers the rows of a table on all cores, those of a query on one (2.0).
+            first = self._first_load()
+            return first.with_only_columns(_numbered(), *first.selected_columns)
         changes = self._changes().subquery("planned")
-        # A first load is all inserts: numbering it as it comes spares a sort of the whole table.
-        as_it_comes = self._is_first and not self.shape.sends_alias
-        order = None if as_it_comes else [changes.c["_phase"], changes.c["_operation"]]
-        seq = cast(func.row_number().over(order_by=order), BigInteger)
-        return select(seq.label("_seq"), *changes.c)
+        return select(_numbered(changes.c["_phase"], changes.c["_operation"]), *changes.c)
 
     @property
     def _is_first(self) -> bool:
@@ -618,6 +619,10 @@ class ChangesStatements:
         names = ("_identity", "_alias", "_primary_key")
         chosen = select(*(rows.c[name].label(name[1:]) for name in names), fields.label("fields"))
         return chosen.where(~_named(self.now, rows), ~_named(changes, rows))
+
+
+def _numbered(*order: Expression) -> Expression:
+    return cast(func.row_number().over(order_by=order or None), BigInteger).label("_seq")
 
 
 def _as_sent(field: MappedField) -> tuple[object, ...]:
