@@ -448,8 +448,9 @@ class DestinationObject(ABC):
         Args:
             operation: The kind of all the changes.
             changes: Columns ``_identity`` (text), ``_alias`` (text, may be NULL) and the mapped
-                columns. A column's Arrow field metadata may hold ``kind``: ``json`` or
-                ``number`` says how its text is to be read. With :attr:`clears_fields` also
+                columns, those of identifiers only where there are two. A column's Arrow field
+                metadata may hold ``kind``: ``json`` or ``number`` says how its text is to be
+                read. With :attr:`clears_fields` also
                 ``_fields``: for a delete the destination fields to clear, as one or more JSON
                 arrays of names, each on a line of its own; names may repeat.
         """

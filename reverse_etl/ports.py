@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from reverse_etl.clock import Clock, SystemClock
 from reverse_etl.connector import AccountSettings
+from reverse_etl.delivery.ahead import one_ahead
 from reverse_etl.delivery.http import HttpTransport
 from reverse_etl.delivery.limiter import Pacers
 from reverse_etl.delivery.transport import Transport
@@ -34,6 +36,7 @@ class Ports:
         transport: Makes the transport of an account.
         stop: Whether to stop; asked often.
         progress: Told how many changes are settled, of how many.
+        ahead: Lets pages be made before they are asked for; ``iter`` for one thread and one order.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -42,6 +45,7 @@ class Ports:
     transport: Callable[[AccountSettings], Transport] = http_transport
     stop: Callable[[], bool] = lambda: False
     progress: Callable[[int, int], None] = lambda _done, _planned: None
+    ahead: Callable[[Iterator[Any]], Iterator[Any]] = one_ahead
 
     @property
     def shared_pacers(self) -> Pacers:

@@ -21,7 +21,6 @@ from types import MappingProxyType
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from connectors.iterable.json_text import TEXT, joined
 from reverse_etl.columns import replaced
@@ -65,6 +64,9 @@ _SHOWN_MAX = 80
 
 def fault_of_email(value: str) -> str | None:
     """Return why the text is no e-mail address, or None when it may be sent."""
+    # Few addresses get here, and in most runs none.
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415
+
     if len(value.encode("utf-8", "surrogatepass")) > EMAIL_MAX_LENGTH:
         return f"it is longer than {EMAIL_MAX_LENGTH} bytes"
     try:
@@ -84,6 +86,8 @@ def _with_neutral_domain(value: str) -> str:
 
     The library always refuses reserved ones; ``test`` is the only one it can be told to allow.
     """
+    from email_validator import SPECIAL_USE_DOMAIN_NAMES  # noqa: PLC0415 - as above
+
     rest, dot, top = value.rpartition(".")
     return f"{rest}.test" if dot and top in SPECIAL_USE_DOMAIN_NAMES else value
 

@@ -17,8 +17,9 @@ Three lines hold everywhere:
 from __future__ import annotations
 
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from reverse_etl.connector import SUCCEEDED, Delivered, Fatal, NoAnswer, Outcome
 from reverse_etl.delivery.batching import Cutter
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         DestinationObject,
         Operation,
         OutcomeStatus,
+        Prepared,
         Request,
         Target,
     )
@@ -150,6 +152,7 @@ class Sender:
         wire: The way to the account.
         max_in_flight: Conversations, and so requests, open at a time.
         checkpoint_seconds: Seconds between two checkpoints.
+        ahead: Through which pages come, read and encoded: as they are asked for, or earlier.
     """
 
     object: DestinationObject
@@ -157,6 +160,7 @@ class Sender:
     wire: Wire
     max_in_flight: int
     checkpoint_seconds: float
+    ahead: Callable[[Iterator[Any]], Iterator[Any]] = iter
 
     def deliver(
         self,
@@ -348,37 +352,41 @@ class _Run:
 
     def deliver(self, pages: Iterator[Page]) -> Delivery:
         """Run the loop until all is settled, or until it is halted and the wire is empty."""
-        stretches = self._cut(pages)
-        while True:
-            if self._halt is None and not self._all_settled() and self._wire.stop():
-                self._halt = _Halt("interrupted", "interrupted", _STOPPED)
-            self._open_what_fits(stretches)
-            self._start_what_is_due()
-            if self._over():
-                return self._result()
-            if self._checkpoint_if_due():
-                continue  # the send limit rose: open more before waiting
-            for call, answer in self._wire.collect(self._pause()):
-                self._take(call, answer)
+        with closing(self._cut(pages)) as stretches:
+            while True:
+                if self._halt is None and not self._all_settled() and self._wire.stop():
+                    self._halt = _Halt("interrupted", "interrupted", _STOPPED)
+                self._open_what_fits(stretches)
+                self._start_what_is_due()
+                if self._over():
+                    return self._result()
+                if self._checkpoint_if_due():
+                    continue  # the send limit rose: open more before waiting
+                for call, answer in self._wire.collect(self._pause()):
+                    self._take(call, answer)
 
     # opening
 
-    def _cut(self, pages: Iterator[Page]) -> Iterator[tuple[int, Stretch]]:
-        """Yield phase and stretch, preparing one page at a time, when it is needed."""
+    def _cut(self, pages: Iterator[Page]) -> Generator[tuple[int, Stretch], None, None]:
+        """Yield phase and stretch."""
         sender = self._sender
         cutter = Cutter(sender.target, sender.object.limits, self._window)
         last, phase = self._position, None
-        for page in pages:
+        for page, prepared in sender.ahead(self._prepared(pages)):
             if page.first_seq <= last or (phase is not None and page.phase < phase):
                 msg = f"page {page.first_seq} of phase {page.phase} after {last} of {phase}"
-                raise ValueError(msg)
-            prepared = sender.object.prepare(page.operation, page.rows)
-            if len(prepared.bodies) != page.rows.num_rows:
-                msg = "the connector did not prepare one body per change; this is a bug in it"
                 raise ValueError(msg)
             last, phase = page.first_seq + page.rows.num_rows - 1, page.phase
             for stretch in cutter.cut(prepared, page.operation, page.first_seq):
                 yield phase, stretch
+
+    def _prepared(self, pages: Iterator[Page]) -> Iterator[tuple[Page, Prepared]]:
+        for page in pages:
+            prepared = self._sender.object.prepare(page.operation, page.rows)
+            if len(prepared.bodies) != page.rows.num_rows:
+                msg = "the connector did not prepare one body per change; this is a bug in it"
+                raise ValueError(msg)
+            yield page, prepared
 
     def _open_what_fits(self, stretches: Iterator[tuple[int, Stretch]]) -> None:
         while self._halt is None and len(self._active) < self._sender.max_in_flight:

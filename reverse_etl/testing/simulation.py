@@ -182,6 +182,7 @@ class Player:
             pacers=Pacers(self.clock),
             transport=transport,
             stop=stop,
+            ahead=iter,
         )
 
     def _idle(self) -> Steps:

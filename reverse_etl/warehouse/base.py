@@ -23,7 +23,6 @@ from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.damage import find_lost, mend_tables, refuse_lost
 from reverse_etl.warehouse.landing import land, landed
 from reverse_etl.warehouse.migrations import migrate, read_version, refuse_newer, refuse_older
-from reverse_etl.warehouse.query import single_statement
 from reverse_etl.warehouse.shape import Base, Kind, SourceColumn, State, read_mapping
 from reverse_etl.warehouse.statements import control, retention
 from reverse_etl.warehouse.statements.audit import read_people
@@ -362,6 +361,9 @@ class Warehouse(ABC):
             SourceError: The query is empty or holds a second statement.
         """
         if query is not None:
+            # Loads sqlglot, which a table does not need.
+            from reverse_etl.warehouse.query import single_statement  # noqa: PLC0415
+
             return single_statement(query, self.sql.tokenizer)
         if table is not None:
             relation = quoted(*table.split("."))
@@ -475,18 +477,18 @@ class Warehouse(ABC):
             last: Last place.
 
         Returns:
-            ``_identity``, ``_alias`` and the mapped columns, ``_fields`` between them where a
-            delete clears fields; the field metadata of a column that is to be read as JSON or
-            as a number says so under ``kind``.
+            ``_identity``, ``_alias`` and the mapped columns (an identifier's only where there are
+            two), ``_fields`` between them where a delete clears fields; the field metadata of a
+            column that is to be read as JSON or as a number says so under ``kind``.
         """
         mapped = [
             self.sql.read(changes.c[name], shape.columns[name]).label(exact(name))
-            for name in shape.plan_columns
+            for name in shape.page_columns
         ]
         ours = ["_identity", "_alias", *(["_fields"] if shape.clears_fields else [])]
         columns = [*(changes.c[name] for name in ours), *mapped]
         table = self.read(plan_range(changes, first, last, columns))
-        kinds = [*(None for _ in ours), *(shape.columns[name].kind for name in shape.plan_columns)]
+        kinds = [*(None for _ in ours), *(shape.columns[name].kind for name in shape.page_columns)]
         batches = self.with_kinds(table, kinds).combine_chunks().to_batches()
         page: pa.RecordBatch = batches[0]
         return page

@@ -103,6 +103,14 @@ class Shape:
         return tuple(dict.fromkeys([*mapped, *self.field_columns]))
 
     @property
+    def page_columns(self) -> tuple[str, ...]:
+        """Return the columns that a connector needs beside identity and alias.
+
+        Where there is one identifier, the identity says all of it.
+        """
+        return self.plan_columns if len(self.identifiers) > 1 else self.field_columns
+
+    @property
     def field_set(self) -> str | None:
         """Return the fields that its upserts send, or None where nobody has to know."""
         return field_set(self.fields) if self.clears_fields else None
