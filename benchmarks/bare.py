@@ -20,20 +20,29 @@ from collections.abc import Callable
 from benchmarks.database import Database, opened
 from benchmarks.people import FIELDS
 
-_LOG = """
-INSERT INTO bare.sync_log
-SELECT CAST('people' AS VARCHAR), 1, CAST(id AS VARCHAR), email, CAST('insert' AS VARCHAR),
-       CAST('succeeded' AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), 1,
-       {moment}, {moment}
-FROM people
-"""
-_LOG_TABLE = """
-CREATE TABLE bare.sync_log (
+LOG_COLUMNS = """(
     sync_name VARCHAR, sync_run_id BIGINT, primary_key VARCHAR, identity VARCHAR,
     operation VARCHAR, status VARCHAR, error_code VARCHAR, error_reason VARCHAR, attempts BIGINT,
     sync_started_at TIMESTAMP, sync_finished_at TIMESTAMP)
 """
+"""Those of our ``sync_log``."""
+
 _MOMENT = "CAST('2026-11-22 12:00:00' AS TIMESTAMP)"
+
+
+def log_line(primary_key: str, identity: str, operation: str) -> str:
+    """Return the values of one line of a log, of somebody for whom all went well.
+
+    Args:
+        primary_key: An expression.
+        identity: Another.
+        operation: Another.
+    """
+    return (
+        f"CAST('people' AS VARCHAR), 1, {primary_key}, {identity}, {operation},"
+        " CAST('succeeded' AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), 1,"
+        f" {_MOMENT}, {_MOMENT}"
+    )
 
 
 def query(database: Database) -> None:
@@ -52,7 +61,8 @@ def scan(database: Database) -> None:
 
 def log(database: Database) -> None:
     """Write one line for each person."""
-    database.run(_LOG.format(moment=_MOMENT))
+    line = log_line("CAST(id AS VARCHAR)", "email", "CAST('insert' AS VARCHAR)")
+    database.run(f"INSERT INTO bare.sync_log SELECT {line} FROM people")  # noqa: S608 - fixed
 
 
 def _scan(database: Database, table: str) -> None:
@@ -73,7 +83,7 @@ def main() -> None:
     with opened(options.url) as database:
         database.run("CREATE SCHEMA IF NOT EXISTS bare")
         database.run("CREATE TABLE IF NOT EXISTS bare.base AS SELECT * FROM people")
-        database.run(_LOG_TABLE)
+        database.run(f"CREATE TABLE bare.sync_log {LOG_COLUMNS}")
     with opened(options.url) as database:
         wall, processor = time.perf_counter(), time.process_time()
         WORK[options.work](database)

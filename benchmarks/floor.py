@@ -1,9 +1,10 @@
 """The floor: the same tables and requests by hand, with nothing checked and nothing proven.
 
-The query goes into a table, a join of that and the table before it into a plan, SQL writes the
-bodies of the requests, a bare client over sockets keeps as many on the wire as a run of ours, and
-the plan is copied into a log. No lease, no pacing, no repeated request, no answer read but for its
-status, no person's outcome: what remains is what any way to do this must do::
+The query goes into a table, a join of that and the table before it into a plan (both with the
+columns that ours have), SQL writes the bodies of the requests, a bare client over sockets keeps as
+many on the wire as a run of ours, and the plan is copied into a log like ours. No lease, no pacing,
+no repeated request, no answer read but for its status, no person's outcome: what remains is what
+any way to do this must do::
 
     python -m benchmarks.floor --url duckdb:///FILE --api http://127.0.0.1:8000 --object list
 """
@@ -15,6 +16,7 @@ import asyncio
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from benchmarks.bare import LOG_COLUMNS, log_line
 from benchmarks.database import Database, opened
 from benchmarks.people import FIELDS, Engine
 
@@ -43,21 +45,19 @@ def sync(database: Database, kind: str, api: str) -> int:
         api: Its URL.
     """
     fields = FIELDS if kind == "user" else ()
-    columns = ", ".join(("email", *fields))
+    columns = ", ".join(("id", "email", *fields))
     database.run("CREATE SCHEMA IF NOT EXISTS floor")
-    database.run(
-        "CREATE TABLE IF NOT EXISTS floor.sync_log"
-        " (run BIGINT, primary_key TEXT, identity TEXT, operation TEXT, status TEXT)"
+    database.run(f"CREATE TABLE IF NOT EXISTS floor.sync_log {LOG_COLUMNS}")
+    source = (
+        "SELECT email AS _identity, CAST(NULL AS VARCHAR) AS _alias,"  # noqa: S608 - fixed words
+        f" CAST(id AS VARCHAR) AS _primary_key, {columns} FROM people"
     )
-    source = f"SELECT CAST(id AS TEXT) AS primary_key, {columns} FROM people"  # noqa: S608 - fixed
     database.run(f"CREATE TABLE IF NOT EXISTS floor.snapshot AS {source} LIMIT 0")
     database.run(f"CREATE TABLE floor.next AS {source}")
     database.run(f"CREATE TABLE floor.changes AS {_difference(fields)}")
     requests = asyncio.run(_send_all(api, _bodies(database, kind)))
-    database.run(
-        "INSERT INTO floor.sync_log"
-        " SELECT 1, primary_key, email, operation, 'succeeded' FROM floor.changes"
-    )
+    line = log_line("_primary_key", "_identity", "_operation")
+    database.run(f"INSERT INTO floor.sync_log SELECT {line} FROM floor.changes")  # noqa: S608
     database.run("DROP TABLE floor.changes")
     database.run("DROP TABLE floor.snapshot")
     database.run("ALTER TABLE floor.next RENAME TO snapshot")
@@ -66,14 +66,18 @@ def sync(database: Database, kind: str, api: str) -> int:
 
 def _difference(fields: tuple[str, ...]) -> str:
     values = "".join(f", now.{name}" for name in fields)
-    differs = [f"now.{name} IS DISTINCT FROM base.{name}" for name in ("email", *fields)]
+    differs = [f"now.{name} IS DISTINCT FROM base.{name}" for name in ("_identity", *fields)]
     return f"""
-        SELECT row_number() OVER (ORDER BY now.email IS NULL DESC) - 1 AS seq,
-               coalesce(now.email, base.email) AS email,
-               coalesce(now.primary_key, base.primary_key) AS primary_key,
-               CASE WHEN now.email IS NULL THEN 'delete'
-                    WHEN base.email IS NULL THEN 'insert' ELSE 'update' END AS operation{values}
-        FROM floor.next now FULL JOIN floor.snapshot base ON now.email = base.email
+        SELECT row_number() OVER (ORDER BY now._identity IS NULL DESC) - 1 AS _seq,
+               CASE WHEN now._identity IS NULL THEN 0 ELSE 1 END AS _phase,
+               CASE WHEN now._identity IS NULL THEN 'delete'
+                    WHEN base._identity IS NULL THEN 'insert' ELSE 'update' END AS _operation,
+               coalesce(now._identity, base._identity) AS _identity,
+               coalesce(now._alias, base._alias) AS _alias,
+               coalesce(now._primary_key, base._primary_key) AS _primary_key,
+               false AS _retry, false AS _carried, CAST(NULL AS VARCHAR) AS _fields,
+               now.email{values}
+        FROM floor.next now FULL JOIN floor.snapshot base ON now._identity = base._identity
         WHERE {" OR ".join(differs)}
     """  # noqa: S608 - fixed words
 
@@ -90,10 +94,10 @@ def _bodies(database: Database, kind: str) -> Iterator[tuple[str, bytes]]:
         person = _person(database.engine, () if kind == "list" else FIELDS)
         query = f"""
             SELECT '{head}' || string_agg({person}, ',') || ']}}' FROM floor.changes
-            WHERE (operation = 'delete') = {is_delete} GROUP BY seq / {PEOPLE_PER_REQUEST}
+            WHERE (_operation = 'delete') = {is_delete} GROUP BY _seq / {PEOPLE_PER_REQUEST}
         """  # noqa: S608 - fixed words
         # In DuckDB / divides into fractions.
-        query = query.replace("seq /", "seq //") if database.engine == "duckdb" else query
+        query = query.replace("_seq /", "_seq //") if database.engine == "duckdb" else query
         for rows in database.rows(query, _READ_AT_ONCE):
             for (body,) in rows:
                 yield path, body.encode()
@@ -101,7 +105,7 @@ def _bodies(database: Database, kind: str) -> Iterator[tuple[str, bytes]]:
 
 def _person(engine: Engine, fields: tuple[str, ...]) -> str:
     values = [(name, _MOMENT[engine] if name == "seen_at" else name) for name in fields]
-    pairs = [_PAIR[engine].format(name="email", value="email")]
+    pairs = [_PAIR[engine].format(name="email", value="_identity")]
     if values:
         inner = ", ".join(_PAIR[engine].format(name=name, value=value) for name, value in values)
         data = _OBJECT[engine].removesuffix("::text").format(pairs=inner)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from reverse_etl.connector import Operation
 from reverse_etl.errors import WarehouseError
 from reverse_etl.report import by_operation
 from reverse_etl.warehouse.statements import control, retention
+from reverse_etl.warehouse.statements.changes import count_rows
 from reverse_etl.warehouse.statements.settle import (
     SETTLED_COLUMNS,
     SettleStatements,
@@ -87,8 +89,8 @@ def record_outcomes(tx: Transaction, tables: RunTables, settled: Sequence[Settle
     """Write down the changes that were not plain successes."""
     if settled:
         names = ("seq", "status", "outcome", "error_code", "error_reason", "retryable", "attempts")
-        columns = map(pa.array, zip(*settled, strict=True))
-        tx.upload(tables.outcomes, pa.RecordBatch.from_arrays(list(columns), names))
+        columns = [pa.array(list(map(itemgetter(n), settled))) for n in range(len(names))]
+        tx.upload(tables.outcomes, pa.RecordBatch.from_arrays(columns, names))
 
 
 def settle(  # noqa: PLR0913 - the parts of a settling, each by name
@@ -122,7 +124,7 @@ def settle(  # noqa: PLR0913 - the parts of a settling, each by name
         tables.sync_name,
         tables.run_id,
         tables.changes,
-        tables.outcomes,
+        tables.outcomes if tx.scalar(count_rows(tables.outcomes)) else None,
         tables.refused,
         tables.snapshot,
         control_tables.log,

@@ -394,7 +394,7 @@ def _drop_the_plan(right: Wrong, tx: Any, sync_name: str, committed: int, keep: 
     return [*old, ("changes", committed), ("outcomes", committed)]
 
 
-def _nothing_sent(_: Wrong, __: Any) -> Any:  # noqa: ANN401
+def _nothing_sent(_: Wrong, __: Any, **_named: Any) -> Any:  # noqa: ANN401
     """Which fields a failed change carried is not written down."""
     return sql_cast(null(), String)
 

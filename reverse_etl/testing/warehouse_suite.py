@@ -835,7 +835,7 @@ class FieldSetSuite(WarehouseSuite):
         one.run(self.people("p"), fields=["a"], confirmed=False)
         planned = one.run(self.people(), fields=["b"], refused=["p@x.org"])
         assert planned.page is not None
-        assert planned.page.schema.names == ["_identity", "_alias", "email", "b"]
+        assert planned.page.schema.names == ["_identity", "_alias", "b"]
         found = one.rows("select _fields from reverse_etl.changes_plain_2")
         found += one.control_rows("select fields from reverse_etl.failed_records")
         assert found == [(None,), (None,)]

@@ -16,8 +16,9 @@ _TEXT = pa.large_string()
 _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 _ESCAPED = r"[\\\t\n\r]"
 _NULL = "\\N"
+_NOTHING, _TAB, _END = (pa.scalar(text, _TEXT) for text in ("", "\t", "\n"))
 # The server reads it as a time of day in Greenwich, whatever the session's zone.
-_UTC = "+00"
+_UTC = pa.scalar("+00", _TEXT)
 
 
 def copy_text(rows: pa.RecordBatch) -> memoryview:
@@ -26,13 +27,11 @@ def copy_text(rows: pa.RecordBatch) -> memoryview:
     Args:
         rows: Of plain types, none nested.
     """
-    pieces: list[pa.Array | str] = []
+    pieces: list[pa.Array | pa.Scalar] = []
     for column in rows.columns:
-        pieces += ["\t", _told(column)]
-    nothing = pa.scalar("", _TEXT)
-    parts = [pa.scalar(piece, _TEXT) if isinstance(piece, str) else piece for piece in pieces[1:]]
+        pieces += [_told(column), _TAB]
     lines = pc.binary_join_element_wise(
-        *parts, "\n", nothing, null_handling="replace", null_replacement=_NULL
+        *pieces[:-1], _END, _NOTHING, null_handling="replace", null_replacement=_NULL
     )
     return _content(lines)
 
@@ -71,7 +70,7 @@ def _time(values: pa.Array) -> pa.Array:
     texts = values.cast(pa.timestamp(values.type.unit)).cast(_TEXT)
     if values.type.tz is None:
         return texts
-    return pc.binary_join_element_wise(texts, _UTC, pa.scalar("", _TEXT))
+    return pc.binary_join_element_wise(texts, _UTC, _NOTHING)
 
 
 def _hexadecimal(values: pa.Array) -> pa.Array:

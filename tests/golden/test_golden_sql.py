@@ -317,7 +317,7 @@ class Statements:
         planned = self.changes(base_of(self.shape), pending=pending)
         return [planned.keep_residue(self.control.residue, self.now.changes, 5)]
 
-    def settle(self) -> dict[str, list[Statement]]:
+    def settle(self, *, outcomes: bool = True, position: int = 90) -> dict[str, list[Statement]]:
         fresh = clause(f"failures_{SYNC}", columns_of(self.control.failed), None)
         settled = clause(f"settled_{SYNC}", ("identity", ("unidentified", sa.Boolean)), None)
         now, tables = self.now, self.control
@@ -325,13 +325,13 @@ class Statements:
             SYNC,
             5,
             now.changes,
-            now.outcomes,
+            now.outcomes if outcomes else None,
             now.refused,
             now.snapshot,
             tables.log,
             tables.failed,
             tables.residue,
-            90,
+            position,
             120,
             self.shape.field_set,
         )
@@ -504,6 +504,9 @@ def of_settling(warehouse: Warehouse) -> dict[str, list[Statement]]:
     return {
         **prefixed("settle", statements.settle()),
         "settle_collect_failures_profiles": written["collect_failures"],
+        "settle_write_log_alike": statements.settle(outcomes=False, position=120)["write_log"],
+        "settle_write_log_alike_killed": statements.settle(outcomes=False)["write_log"],
+        "settle_collect_failures_alike": statements.settle(outcomes=False)["collect_failures"],
         "last_run_before": [retention.last_run_before(tables.runs, SYNC, NOW)],
         "forget_run": [retention.forget_run(tables.log, SYNC, 5)],
         "forget_log": [retention.forget_earlier(tables.log, SYNC, 5, NOW)],

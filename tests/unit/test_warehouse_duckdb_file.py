@@ -222,3 +222,47 @@ with warehouse_at("duckdb:///{path}", "reverse_etl", StandingClock()) as warehou
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("", "")
     assert done.returncode == (0 if "kept" in ending else 3)
+
+
+# --- compression ---------------------------------------------------------------------------
+
+
+def compressions(path: Path) -> set[str]:
+    """Return how the texts of a snapshot are compressed, in a file that was closed."""
+    with duckdb.connect(path, read_only=True) as database:
+        rows = database.execute(
+            "select distinct compression from pragma_storage_info('reverse_etl.snapshot_people_1')"
+            " where segment_type = 'VARCHAR' and column_name = '_identity'"
+        ).fetchall()
+    return {row[0] for row in rows}
+
+
+def plan_many(path: Path) -> None:
+    with warehouse_at(f"duckdb:///{path}", "reverse_etl", StandingClock()) as warehouse:
+        planner = Planner(warehouse)
+        query = "select range as id, 'p' || range || '@x.org' as email from range(20000)"
+        assert planner.run(query).counts == (20_000, 0, 0)
+
+
+def test_texts_are_compressed_with_zstd(path: Path) -> None:
+    plan_many(path)
+    assert compressions(path) == {"ZSTD"}
+
+
+def test_in_an_older_format_duckdb_chooses(tmp_path: Path) -> None:
+    path = tmp_path / "old.duckdb"
+    with duckdb.connect() as memory:
+        memory.execute(f"attach '{path}' as old (storage_version 'v1.0.0')")
+        memory.execute("create table old.t as select 1 as a")
+        memory.execute("detach old")
+    plan_many(path)
+    assert "ZSTD" not in compressions(path)
+    assert "Uncompressed" not in compressions(path)
+
+
+def test_the_url_may_choose(path: Path) -> None:
+    url = f"duckdb:///{path}?force_compression=uncompressed"
+    with warehouse_at(url, "reverse_etl", StandingClock()) as warehouse:
+        query = "select range as id, 'p' || range || '@x.org' as email from range(20000)"
+        Planner(warehouse).run(query)
+    assert compressions(path) == {"Uncompressed"}

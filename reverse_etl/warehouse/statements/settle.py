@@ -29,6 +29,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
     union_all,
 )
 from sqlalchemy import delete as sql_delete
@@ -77,7 +78,7 @@ class SettleStatements:
         sync_name: The sync.
         run_id: The run.
         changes: Its plan.
-        outcomes: Its outcomes.
+        outcomes: Its outcomes, or None when there are none: then all that was settled succeeded.
         refused: Its refused rows.
         snapshot: Its snapshot.
         log: ``sync_log``.
@@ -91,7 +92,7 @@ class SettleStatements:
     sync_name: str
     run_id: int
     changes: TableClause
-    outcomes: TableClause
+    outcomes: TableClause | None
     refused: TableClause
     snapshot: TableClause
     log: Table
@@ -103,6 +104,8 @@ class SettleStatements:
 
     def tried(self) -> Subquery:
         """The changes that were tried, each with what became of it."""
+        if self.outcomes is None:
+            return self._tried_alike().subquery("tried")
         seq, outcome = self.changes.c["_seq"], self.outcomes.c
         settled = outcome["seq"].is_not(None)
         doubtful = and_(~settled, seq > self.position)
@@ -120,24 +123,42 @@ class SettleStatements:
                 ),
                 func.coalesce(outcome["retryable"], doubtful).label("retryable"),
                 func.coalesce(outcome["attempts"], 1).label("attempts"),
-                self._fields().label("fields"),
+                # What we refused ourselves was not sent.
+                self._fields(unsent=outcome["outcome"] == "invalid").label("fields"),
             )
             .select_from(self.changes.outerjoin(self.outcomes, outcome["seq"] == seq))
             .where(or_(seq <= max(self.position, self.window), settled))
             .subquery("tried")
         )
 
-    def _fields(self) -> Expression:
+    def _tried_alike(self) -> Chosen:
+        """The same without a join, of a run in which each answer so far was a plain success."""
+        seq, nothing = self.changes.c["_seq"], cast(null(), String)
+
+        def told(doubtful: object, settled: Expression) -> Expression:
+            if self.window <= self.position:
+                return settled
+            return case((seq > self.position, doubtful), else_=settled)
+
+        return select(
+            *(self.changes.c[name] for name in PERSON),
+            told(literal("failed"), literal("succeeded")).label("status"),
+            told(literal(UNKNOWN), nothing).label("error_code"),
+            told(literal(KILLED), nothing).label("error_reason"),
+            told(true(), false()).label("retryable"),
+            literal(1).label("attempts"),
+            self._fields().label("fields"),
+        ).where(seq <= max(self.position, self.window))
+
+    def _fields(self, unsent: Expression | None = None) -> Expression:
         """Which fields the person may hold from us now; the plan knows what was open before."""
         if self.field_set is None:
             return cast(null(), String)
         before = self.changes.c["_fields"]
-        # What we refused ourselves was not sent.
-        unsent = self.outcomes.c["outcome"] == "invalid"
-        return case(
-            (unsent, func.coalesce(before, field_set(()))),
-            else_=func.coalesce(before, self.field_set),
-        )
+        sent = func.coalesce(before, self.field_set)
+        if unsent is None:
+            return sent
+        return case((unsent, func.coalesce(before, field_set(()))), else_=sent)
 
     def count(self) -> Chosen:
         """How many changes were tried, by operation and status."""

@@ -2,28 +2,15 @@
 -- executed by the service. Lines are broken for reading.
 
 SELECT CAST(row_number() OVER () AS BIGINT) AS _seq,
-  planned._phase,
-  planned._operation,
-  planned."_identity",
-  planned."_alias",
-  planned."_primary_key",
-  planned._retry,
-  planned._carried,
-  planned._fields,
-  planned."email",
-  planned."plan",
-  planned."score"
-FROM (
-  SELECT CAST(1 AS INTEGER) AS _phase,
-    'insert' AS _operation,
-    reverse_etl.snapshot_vip_5."_identity" AS "_identity",
-    reverse_etl.snapshot_vip_5."_alias" AS "_alias",
-    reverse_etl.snapshot_vip_5."_primary_key" AS "_primary_key",
-    false AS _retry,
-    false AS _carried,
-    CAST(NULL AS VARCHAR(65535)) AS _fields,
-    reverse_etl.snapshot_vip_5."email" AS "email",
-    reverse_etl.snapshot_vip_5."plan" AS "plan",
-    reverse_etl.snapshot_vip_5."score" AS "score"
-  FROM reverse_etl.snapshot_vip_5
-) AS planned;
+  CAST(1 AS INTEGER) AS _phase,
+  'insert' AS _operation,
+  reverse_etl.snapshot_vip_5."_identity",
+  reverse_etl.snapshot_vip_5."_alias",
+  reverse_etl.snapshot_vip_5."_primary_key",
+  false AS _retry,
+  false AS _carried,
+  CAST(NULL AS VARCHAR(65535)) AS _fields,
+  reverse_etl.snapshot_vip_5."email",
+  reverse_etl.snapshot_vip_5."plan",
+  reverse_etl.snapshot_vip_5."score"
+FROM reverse_etl.snapshot_vip_5;
