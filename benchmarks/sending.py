@@ -28,6 +28,7 @@ from reverse_etl.connector import (
     Request,
     Target,
 )
+from reverse_etl.delivery.ahead import one_ahead
 from reverse_etl.delivery.limiter import Pacer
 from reverse_etl.delivery.retry import RetryPolicy
 from reverse_etl.delivery.sender import Page, Sender
@@ -87,7 +88,7 @@ def ours(made: DestinationObject, transport: Transport, people: int) -> float:
         lambda: False,
     )
     started = time.perf_counter()
-    sender = Sender(made, Target("1", "bench"), wire, IN_FLIGHT, checkpoint_seconds=5)
+    sender = Sender(made, Target("1", "bench"), wire, IN_FLIGHT, 5, ahead=one_ahead)
     delivery = sender.deliver(iter(pages), 0, WINDOW, lambda _progress: None)
     spent = time.perf_counter() - started
     if delivery.position != people:
