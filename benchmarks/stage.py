@@ -168,6 +168,7 @@ class DuckDBStage(Stage):
         """Copy the file."""
         (self.folder / f"{name}.duckdb.wal").unlink(missing_ok=True)
         shutil.copyfile(self.folder / f"{state}.duckdb", self.folder / f"{name}.duckdb")
+        _let_the_disk_rest()
 
 
 class PostgresStage(Stage):
@@ -191,8 +192,8 @@ class PostgresStage(Stage):
         """Copy the database."""
         self._server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         self._server.execute(f"CREATE DATABASE {name} TEMPLATE {state} STRATEGY FILE_COPY")
-        # So that nobody's figures have what others wrote.
         self._server.execute("CHECKPOINT")
+        _let_the_disk_rest()
 
     def server_cpu(self) -> float:
         """Add up what the server's processes have used."""
@@ -205,6 +206,11 @@ class PostgresStage(Stage):
             yield database
         with psycopg.connect(self.url(state), autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
+
+
+def _let_the_disk_rest() -> None:
+    """Wait until all is written, so that nobody's figures have what others wrote."""
+    os.sync()
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 SHARE = 0.995
 """Part of the allowed rate that is used."""
 
-_TOLERANCE = 0.25
-"""Lateness, as part of the interval, from which on the slots after a late start move too."""
+_TOLERANCE_S = (1 - SHARE) / 2
+"""Lateness from which on the slots after a late start move too: half of what a second leaves free,
+the other half is the network's. A server that counts a sliding second would refuse the request that
+comes a second after a later one."""
 
 
 class Pacer:
@@ -54,7 +56,7 @@ class Pacer:
             if self._held_until > now:
                 return self._take()
             # A start that comes late would otherwise be followed too closely by the next one.
-            if now - slot > self._interval * _TOLERANCE:
+            if now - slot > _TOLERANCE_S:
                 self._next = max(self._next, now + self._interval)
             return slot
 

@@ -102,11 +102,28 @@ def test_a_slightly_late_start_costs_no_throughput() -> None:
     clock = HandClock()
     pacer = Pacer(1, clock)
     slot = pacer.reserve()
-    clock.sleep(0.1)
+    clock.sleep(0.002)
 
     pacer.claim(slot)
 
     assert pacer.reserve() == pytest.approx(100 + 1 / SHARE)
+
+
+@pytest.mark.parametrize("late", [0.001, 0.004, 0.02, 0.049, 0.3])
+@pytest.mark.parametrize("rate", [1, 5, 100])
+def test_no_sliding_second_has_more_than_is_allowed(rate: int, late: float) -> None:
+    """Whoever starts late: the first of all, every tenth, or the last of a second."""
+    clock = HandClock()
+    pacer = Pacer(rate, clock)
+    starts = []
+    for n in range(6 * rate):
+        slot = pacer.reserve()
+        clock.sleep(slot - clock.monotonic())
+        if n % 10 == 0 or n % rate == rate - 1:
+            clock.sleep(late)
+        pacer.claim(slot)
+        starts.append(clock.monotonic())
+    assert min(b - a for a, b in zip(starts, starts[rate:], strict=False)) >= 1
 
 
 def test_threads_never_get_the_same_slot() -> None:
