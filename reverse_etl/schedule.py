@@ -12,8 +12,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from croniter import CroniterBadDateError, croniter
+if TYPE_CHECKING:
+    from croniter import croniter
 
 MIN_INTERVAL = timedelta(minutes=5)
 MAX_INTERVAL = timedelta(days=365)
@@ -181,6 +183,8 @@ def _basic_floor(schedule: Basic, moment: datetime) -> datetime:
 
 def _cron(expression: str, start: datetime) -> croniter:
     """Return the iterator over the ticks around ``start``."""
+    from croniter import croniter  # noqa: PLC0415 - few schedules are cron's
+
     return croniter(expression, start)
 
 
@@ -239,6 +243,8 @@ def _bounded(digits: str) -> int:
 
 def _refuse_never(expression: str) -> None:
     """Raise when no date matches, such as 31 February."""
+    from croniter import CroniterBadDateError  # noqa: PLC0415 - as above
+
     try:
         _cron(expression, EPOCH).get_next(datetime)
     except CroniterBadDateError:

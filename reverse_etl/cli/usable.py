@@ -41,14 +41,13 @@ def refuse_unusable(config: Config, names: Sequence[str]) -> None:
     Raises:
         ConfigError: An engine or an object is not supported; one line for each sync.
     """
-    from reverse_etl.clock import SystemClock  # noqa: PLC0415 - with the next one
-    from reverse_etl.warehouse import warehouse_of  # noqa: PLC0415 - loads SQLAlchemy
+    from reverse_etl import warehouse  # noqa: PLC0415 - reads entry points
 
     problems: list[str] = []
     for name in names:
         try:
             config.bind(name)
-            warehouse_of(config, config.sync(name).source.warehouse, SystemClock())
+            warehouse.refuse_unusable(config, config.sync(name).source.warehouse)
         except ConfigError as error:
             problems += [_placed(config, name, problem) for problem in error.problems]
     if problems:

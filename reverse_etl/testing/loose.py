@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reverse_etl.warehouse import DIALECTS
+from reverse_etl.warehouse import DIALECTS, Dialect
 from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.duckdb import DuckDBSql, DuckDBWarehouse
 from reverse_etl.warehouse.duckdb_dialect import DuckDBConnection
@@ -47,4 +47,4 @@ class LooseWarehouse(DuckDBWarehouse):
 
 def make_known() -> None:
     """Let URLs name it: ``loose:///FILE``. No config of a user should."""
-    DIALECTS["loose"] = (__name__, "LooseWarehouse")
+    DIALECTS["loose"] = Dialect(__name__, "LooseWarehouse", transactions=False)

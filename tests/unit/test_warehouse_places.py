@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from reverse_etl.clock import SystemClock
 from reverse_etl.config import Config, load_config
 from reverse_etl.errors import ConfigError, WarehouseError
 from reverse_etl.testing import loose
-from reverse_etl.warehouse import warehouse_of
+from reverse_etl.warehouse import DIALECTS, warehouse_of
+from reverse_etl.warehouse.base import Warehouse
 
 loose.make_known()
 
@@ -92,3 +94,10 @@ def test_an_engine_without_transactions_needs_one_that_has_them(
     assert role in problem
     assert "warehouses." in problem
     assert ".control" in problem
+
+
+@pytest.mark.parametrize("backend", sorted(DIALECTS))
+def test_what_is_known_of_an_engine_before_it_is_loaded_is_true(backend: str) -> None:
+    dialect = DIALECTS[backend]
+    found: type[Warehouse] = getattr(import_module(dialect.module), dialect.name)
+    assert found.capabilities.transactions is dialect.transactions
