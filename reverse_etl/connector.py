@@ -443,7 +443,7 @@ class DestinationObject(ABC):
 
     @abstractmethod
     def prepare(self, operation: Operation, changes: pa.RecordBatch) -> Prepared:
-        """Validate and encode changes, vectorised; pure.
+        """Validate and encode changes, vectorised; pure, and called from a thread of its own.
 
         Args:
             operation: The kind of all the changes.

@@ -533,7 +533,9 @@ class Run:
         """Return what makes progress durable: the failures first, then the position."""
 
         def checkpoint(progress: Progress) -> None:
-            with self.warehouse.transaction() as tx:
+            # Where all went well nothing is written but the position.
+            place = self.warehouse if progress.settled else self.control
+            with place.transaction() as tx:
                 record_outcomes(tx, plan.tables, progress.settled)
                 self._advance(tx, progress.position, progress.requests_sent, self.window)
             self.ports.progress(progress.position, plan.size)

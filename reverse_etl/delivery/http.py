@@ -47,6 +47,9 @@ SPOOL_SECONDS = 900.0
 SPOOL_PAUSES = 6
 SPOOLED_BYTES = 4_000_000_000
 _SUCCESS = 200
+# Some servers want to be told that there is none (RFC 9110, 8.6).
+_WITH_BODY = ("POST", "PUT", "PATCH")
+_PATH = re.compile(r"/[!-~]*", re.ASCII)
 _OURS = {
     "accept": "application/json",
     "accept-encoding": "gzip",
@@ -143,14 +146,18 @@ class HttpTransport:
         """Hand a request to a thread; see :meth:`Transport.start`.
 
         Raises:
-            ValueError: The path does not begin with a slash, so it could change the host.
+            ValueError: The path does not begin with a slash, so it could change the host, or it
+                is not percent-encoded.
             RuntimeError: The transport is closed.
         """
         if self._closed:
             msg = "the transport is closed"
             raise RuntimeError(msg)
-        if not request.path.startswith("/"):
-            msg = f"the path of a request must begin with a slash: {request.path!r}"
+        if not _PATH.fullmatch(request.path):
+            msg = (
+                "the path of a request must begin with a slash and be percent-encoded: "
+                f"{request.path!r}"
+            )
             raise ValueError(msg)
         job = _job(ticket, request, timeout_s)
         self._open[ticket] = job
@@ -295,8 +302,9 @@ class _Requests:
         target = base.target.rstrip(b"/") + request.path.encode("ascii")
         if request.query:
             target += b"?" + urlencode(request.query).encode("ascii")
-        if request.body is not None:
-            headers = [*headers, (b"content-length", str(len(request.body)).encode("ascii"))]
+        if request.body is not None or request.method in _WITH_BODY:
+            size = len(request.body or b"")
+            headers = [*headers, (b"content-length", str(size).encode("ascii"))]
         return httpcore.Request(
             request.method,
             httpcore.URL(scheme=base.scheme, host=base.host, port=base.port, target=target),

@@ -55,9 +55,12 @@ class Pacer:
             now = self._clock.monotonic()
             if self._held_until > now:
                 return self._take()
-            # A start that comes late would otherwise be followed too closely by the next one.
-            if now - slot > _TOLERANCE_S:
-                self._next = max(self._next, now + self._interval)
+            # A start that comes late would otherwise be followed too closely by the next ones,
+            # also when another sync has the next slot already.
+            late = now - slot
+            if late > _TOLERANCE_S:
+                latest = max(self._next, now + 2 * self._interval)
+                self._next = min(self._next + late, latest)
             return slot
 
     def hold(self, until: float) -> None:

@@ -3,8 +3,8 @@
 A *stretch* of the plan (see :mod:`reverse_etl.delivery.batching`) becomes one conversation with
 one request on the wire at a time. The loop opens conversations while there is room, starts
 requests when pacing and back-off allow, collects answers, and writes checkpoints. Everything
-that happens at the same time happens behind the transport, so the same plan, answers and seed
-give the same trace.
+that happens at the same time happens behind the transport, or while a page is made ahead
+(:mod:`reverse_etl.delivery.ahead`), so the same plan, answers and seed give the same trace.
 
 Three lines hold everywhere:
 

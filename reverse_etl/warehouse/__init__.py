@@ -64,13 +64,14 @@ def warehouse_at(url: str, schema: str, clock: Clock) -> Warehouse:
         ConfigError: The URL cannot be read, or its engine is not supported.
     """
     found = _class_for(_backend(url))
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - the class has loaded it
+    import sqlalchemy as sa  # noqa: PLC0415 - the class has loaded it
 
     try:
-        return found(url, schema, clock)
-    except (ArgumentError, ValueError):
+        sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
         # Not its text: it may quote a part of the password.
         raise ConfigError([_UNREADABLE]) from None
+    return found(url, schema, clock)
 
 
 _UNREADABLE = "a warehouse url is not a SQLAlchemy URL"

@@ -440,7 +440,7 @@ class ClickHouseWarehouse(Warehouse):
         wanted = client.query_arrow(f"SELECT {names} FROM {place} LIMIT 0").schema  # noqa: S608 - quoted
         try:
             given = pa.Table.from_batches([rows]).cast(wanted)
-        except pa.ArrowException:
+        except (pa.ArrowException, ValueError):
             refused = connection.dialect.loaded_dbapi.DataError
             raise refused("a value does not fit its column") from None
         client.insert_arrow(place, given)

@@ -50,11 +50,18 @@ def _told(values: pa.Array) -> pa.Array:
 
 
 def _as_python_tells(value: object) -> str | None:
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
     return None if value is None else str(value)
 
 
 def _plain(values: pa.Array) -> pa.Array:
     return values.cast(_TEXT)
+
+
+def _double(values: pa.Array) -> pa.Array:
+    """Return the digits of a double: what has 32 bits is no 0.1, and its column has 64."""
+    return values.cast(pa.float64()).cast(_TEXT)
 
 
 def _escaped(values: pa.Array) -> pa.Array:
@@ -73,21 +80,14 @@ def _time(values: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(texts, _UTC, _NOTHING)
 
 
-def _hexadecimal(values: pa.Array) -> pa.Array:
-    told = [None if value is None else f"\\\\x{value.hex()}" for value in values.to_pylist()]
-    return pa.array(told, _TEXT)
-
-
 _TELLERS: Sequence[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Array]]] = (
     (pa.types.is_null, _plain),
     (pa.types.is_string, _escaped),
     (pa.types.is_large_string, _escaped),
     (pa.types.is_boolean, _plain),
     (pa.types.is_integer, _plain),
-    (pa.types.is_floating, _plain),
+    (pa.types.is_floating, _double),
     (pa.types.is_decimal, _plain),
     (pa.types.is_date, _plain),
     (pa.types.is_timestamp, _time),
-    (pa.types.is_binary, _hexadecimal),
-    (pa.types.is_large_binary, _hexadecimal),
 )

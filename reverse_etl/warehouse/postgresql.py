@@ -321,7 +321,9 @@ class PostgreSQLWarehouse(Warehouse):
         native: Any = connection.connection.driver_connection
         names = ", ".join(map(quoted, rows.schema.names))
         place = quoted(table.schema, table.name)
-        with native.cursor() as cursor, cursor.copy(f"COPY {place} ({names}) FROM STDIN") as copy:
+        # The text is UTF-8, whatever the connection's own encoding is.
+        statement = f"COPY {place} ({names}) FROM STDIN (ENCODING 'UTF8')"
+        with native.cursor() as cursor, cursor.copy(statement) as copy:
             copy.write(copy_text(rows))
 
     def now_expression(self) -> Expression:

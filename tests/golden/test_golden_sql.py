@@ -504,6 +504,7 @@ def of_settling(warehouse: Warehouse) -> dict[str, list[Statement]]:
     return {
         **prefixed("settle", statements.settle()),
         "settle_collect_failures_profiles": written["collect_failures"],
+        "settle_count_alike": statements.settle(outcomes=False, position=120)["count"],
         "settle_write_log_alike": statements.settle(outcomes=False, position=120)["write_log"],
         "settle_write_log_alike_killed": statements.settle(outcomes=False)["write_log"],
         "settle_collect_failures_alike": statements.settle(outcomes=False)["collect_failures"],

@@ -126,6 +126,26 @@ def test_no_sliding_second_has_more_than_is_allowed(rate: int, late: float) -> N
     assert min(b - a for a, b in zip(starts, starts[rate:], strict=False)) >= 1
 
 
+@pytest.mark.parametrize("late", [0.004, 0.01, 0.3, 20])
+def test_also_two_syncs_that_share_a_pacer_keep_to_it(late: float) -> None:
+    """Each has a slot reserved ahead when the one before starts late."""
+    rate, clock = 100, HandClock()
+    pacer = Pacer(rate, clock)
+    starts, slots = [], [pacer.reserve(), pacer.reserve()]
+    for n in range(4 * rate):
+        slot = slots.pop(0)
+        clock.sleep(slot - clock.monotonic())
+        if n in (0, rate):
+            clock.sleep(late)
+        pacer.claim(slot)
+        starts.append(clock.monotonic())
+        slots.append(pacer.reserve())
+    # The slot that was out already may come at once after the late one.
+    assert min(b - a for a, b in zip(starts, starts[rate + 1 :], strict=False)) >= 1
+    # And nobody waits for longer than there was to wait for.
+    assert starts[-1] - starts[0] < 4 * rate / (rate * SHARE) + 2 * late + 0.1
+
+
 def test_threads_never_get_the_same_slot() -> None:
     pacer = Pacer(1000, HandClock())
     slots: list[float] = []

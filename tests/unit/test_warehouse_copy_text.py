@@ -28,6 +28,11 @@ KINDS: dict[str, tuple[str, pa.DataType, st.SearchStrategy[Any]]] = {
     "whole": ("bigint", pa.int64(), st.integers(-(2**63), 2**63 - 1)),
     "small": ("smallint", pa.int16(), st.integers(-(2**15), 2**15 - 1)),
     "double": ("double precision", pa.float64(), st.floats(allow_nan=False)),
+    "float": (
+        "double precision",
+        pa.float32(),
+        st.floats(allow_nan=False, allow_infinity=False, width=32),
+    ),
     "boolean": ("boolean", pa.bool_(), st.booleans()),
     "numeric": ("numeric", DIGITS, st.decimals(-(10**12), 10**12, places=6)),
     "date": ("date", pa.date32(), st.dates()),
@@ -38,6 +43,7 @@ KINDS: dict[str, tuple[str, pa.DataType, st.SearchStrategy[Any]]] = {
         TIMES.map(lambda moment: moment.replace(year=max(moment.year, 2), tzinfo=UTC)),
     ),
     "bytes": ("bytea", pa.binary(), st.binary(max_size=20)),
+    "fixed": ("bytea", pa.binary(2), st.binary(min_size=2, max_size=2)),
     "nothing": ("text", pa.null(), st.none()),
 }
 ROW = st.tuples(*(st.none() | values for _, _, values in KINDS.values()))

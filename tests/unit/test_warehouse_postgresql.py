@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import psycopg
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
@@ -18,6 +19,7 @@ from reverse_etl.testing.planner import Planner, StandingClock
 from reverse_etl.warehouse import warehouse_at
 from reverse_etl.warehouse.base import Warehouse
 from reverse_etl.warehouse.postgresql import PostgreSQLWarehouse
+from reverse_etl.warehouse.tables import clause
 
 PASSWORD = " p w+d%/@:?#&=é'\"\\{} "
 QUERY = "select id, email from data.people"
@@ -318,3 +320,18 @@ def test_how_long_one_may_stand_still(postgres_url: str) -> None:
         warehouse.transaction() as tx,
     ):
         assert tx.connection.execute(shown).scalar_one() == "1min"
+
+
+# --- uploads -------------------------------------------------------------------------------
+
+
+def test_an_upload_is_utf8_whatever_the_connection_speaks(postgres_url: str) -> None:
+    url = sa.make_url(postgres_url).update_query_dict({"client_encoding": "latin1"})
+    with warehouse_at(url.render_as_string(hide_password=False), OURS, StandingClock()) as opened:
+        planner = Planner(opened)
+        planner.execute("create schema data", "create table data.given (v text)")
+        with opened.transaction() as tx:
+            given = pa.RecordBatch.from_pydict({"v": ["Zoë Ünal", "Ærø"]})
+            tx.upload(clause("given", ("v",), "data"), given)
+        assert planner.rows("select v from data.given order by v") == [("Zoë Ünal",), ("Ærø",)]
+        assert planner.rows("select max(length(v)) from data.given") == [(8,)]

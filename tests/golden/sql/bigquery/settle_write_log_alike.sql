@@ -18,7 +18,7 @@ FROM (
     `changes_vip_5`.`_identity` AS `_identity`,
     `changes_vip_5`.`_alias` AS `_alias`,
     `changes_vip_5`.`_primary_key` AS `_primary_key`,
-    'succeeded' AS `status`,
+    CAST('succeeded' AS STRING) AS `status`,
     CAST(NULL AS STRING) AS `error_code`,
     CAST(NULL AS STRING) AS `error_reason`,
     false AS `retryable`,

@@ -19,13 +19,13 @@ FROM (
     reverse_etl.changes_vip_5.`_alias` AS `_alias`,
     reverse_etl.changes_vip_5.`_primary_key` AS `_primary_key`,
     CASE
-      WHEN (reverse_etl.changes_vip_5.`_seq` > 90) THEN 'failed'
-      ELSE 'succeeded' END AS status,
+      WHEN (reverse_etl.changes_vip_5.`_seq` > 90) THEN CAST('failed' AS CHAR)
+      ELSE CAST('succeeded' AS CHAR) END AS status,
     CASE
-      WHEN (reverse_etl.changes_vip_5.`_seq` > 90) THEN 'unknown'
+      WHEN (reverse_etl.changes_vip_5.`_seq` > 90) THEN CAST('unknown' AS CHAR)
       ELSE CAST(NULL AS CHAR(20000)) END AS error_code,
     CASE
-      WHEN (reverse_etl.changes_vip_5.`_seq` > 90) THEN 'the run was killed while this change may have been on its way'
+      WHEN (reverse_etl.changes_vip_5.`_seq` > 90) THEN CAST('the run was killed while this change may have been on its way' AS CHAR)
       ELSE CAST(NULL AS CHAR(20000)) END AS error_reason,
     CASE
       WHEN (reverse_etl.changes_vip_5.`_seq` > 90) THEN true

@@ -18,7 +18,7 @@ FROM (
     reverse_etl.changes_vip_5."_identity" AS "_identity",
     reverse_etl.changes_vip_5."_alias" AS "_alias",
     reverse_etl.changes_vip_5."_primary_key" AS "_primary_key",
-    'succeeded' AS status,
+    CAST('succeeded' AS VARCHAR(65535)) AS status,
     CAST(NULL AS VARCHAR(65535)) AS error_code,
     CAST(NULL AS VARCHAR(65535)) AS error_reason,
     false AS retryable,

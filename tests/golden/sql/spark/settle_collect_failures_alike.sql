@@ -38,13 +38,13 @@ FROM (
       `reverse_etl`.`changes_vip_5`.`_alias` AS `_alias`,
       `reverse_etl`.`changes_vip_5`.`_primary_key` AS `_primary_key`,
       CASE
-        WHEN (`reverse_etl`.`changes_vip_5`.`_seq` > 90) THEN 'failed'
-        ELSE 'succeeded' END AS `status`,
+        WHEN (`reverse_etl`.`changes_vip_5`.`_seq` > 90) THEN CAST('failed' AS STRING)
+        ELSE CAST('succeeded' AS STRING) END AS `status`,
       CASE
-        WHEN (`reverse_etl`.`changes_vip_5`.`_seq` > 90) THEN 'unknown'
+        WHEN (`reverse_etl`.`changes_vip_5`.`_seq` > 90) THEN CAST('unknown' AS STRING)
         ELSE CAST(NULL AS STRING) END AS `error_code`,
       CASE
-        WHEN (`reverse_etl`.`changes_vip_5`.`_seq` > 90) THEN 'the run was killed while this change may have been on its way'
+        WHEN (`reverse_etl`.`changes_vip_5`.`_seq` > 90) THEN CAST('the run was killed while this change may have been on its way' AS STRING)
         ELSE CAST(NULL AS STRING) END AS `error_reason`,
       CASE
         WHEN (`reverse_etl`.`changes_vip_5`.`_seq` > 90) THEN true
