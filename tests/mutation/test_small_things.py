@@ -119,7 +119,6 @@ def test_a_column_is_found_by_its_name_or_by_its_letters(planner: Planner) -> No
         {
             "_identity": "ada@x.org",
             "_alias": None,
-            "email": "ada@x.org",
             "Plan": "x",
             "A": 2,
             "other": 3,
