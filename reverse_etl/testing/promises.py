@@ -73,6 +73,7 @@ class PlayedRun:
         raised: Code of the error that it raised, or None.
         wires: What it sent over.
         before: What was believed before it.
+        list_before: The list that the sync wrote to before it, or None.
         there_before: Members of its list before it, when that was not the list so far.
         found_leased: Whether somebody had the lease when it began.
         is_rival: Whether it ran beside another one.
@@ -88,6 +89,7 @@ class PlayedRun:
     raised: str | None = None
     wires: list[Wire] = field(default_factory=list)
     before: Believed = field(default_factory=Believed)
+    list_before: int | None = None
     there_before: list[Profile] = field(default_factory=list)
     found_leased: bool = False
     is_rival: bool = False
@@ -477,7 +479,8 @@ def too_many_leave(witness: Witness, run: PlayedRun) -> str | None:
     possible = played.mode == "mirror" and (
         witness.history.object == "list" or played.on_delete == "clear_fields"
     )
-    elsewhere = witness.list_id not in {None, played.list_id} and not witness.history.by_name
+    # Not as the witness knows it now: a run that has committed has changed its list already.
+    elsewhere = run.list_before not in {None, played.list_id} and not witness.history.by_name
     if not possible or not before or elsewhere:
         return None
     leaving = {

@@ -138,6 +138,7 @@ class Player:
         until, now = run.before.held_until, self.clock.server_now().replace(tzinfo=None)
         if until is not None and not self.place.warehouse.control.capabilities.lock_proves_lease:
             run.found_leased = until >= now
+        run.list_before = self.witness.list_id
         run.there_before = list(self.project.members_of(run.round.list_id))
         alive: list[SimulatedRun] = []
 
