@@ -7,7 +7,6 @@ Prints one JSON document: seconds by the clock and processor seconds of this pro
 * ``query``: the query into a table, and one scan of that table and of the one before it.
 * ``scan``: one scan of both tables.
 * ``log``: as many lines into a table like ``sync_log``.
-* ``upload``: failures into a table by the driver's bulk load, as fast as it can.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ syncs:
     identifiers: {email: email}
 """
 HEAVY = frozenset(
-    ("sqlalchemy", "duckdb", "pyarrow", "httpx", "pydantic", "sqlglot", "rich", "croniter")
+    ("sqlalchemy", "duckdb", "pyarrow", "httpcore", "pydantic", "sqlglot", "rich", "croniter")
 )
 
 

@@ -538,6 +538,8 @@ def test_a_broken_answer_that_echoes_the_key_gives_a_clean_reason(rig: Rig) -> N
         "https://user:secret@api.iterable.com",
         "https://api.iterable.com?x=1",
         "https://api.iterable.com#x",
+        "https://\u0430pi.iterable.com",
+        "https://api.iterable.com/\u0430",
     ],
 )
 def test_other_urls_are_refused(url: str) -> None:
