@@ -232,6 +232,8 @@ class Play:
 def stages(folder: Path, api: Api, engines: Sequence[str]) -> Iterator[list[Stage]]:
     """Open the engines until the block ends."""
     os.environ[KEY_VARIABLE] = "benchmark-key-0123456789"
+    # An installed package has its byte code; without it each start would compile everything.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     opened_stages: list[Stage] = []
     if "duckdb" in engines:
         opened_stages.append(DuckDBStage(folder, api))

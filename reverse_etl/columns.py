@@ -43,7 +43,7 @@ class Values(Sequence[Any]):
     def __getitem__(self, index: int | slice) -> Any:
         """Return one value, or a part of them without a copy."""
         found = self.array[index]
-        return Values(found) if isinstance(index, slice) else found.as_py()
+        return type(self)(found) if isinstance(index, slice) else found.as_py()
 
     def __iter__(self) -> Iterator[Any]:
         """Make all values and yield them."""
@@ -60,36 +60,71 @@ class Values(Sequence[Any]):
         return f"Values({len(self)} of {self.array.type})"
 
 
+class Records(Values):
+    """Encoded records, of which the array has a comma behind each: it is the text of a request.
+
+    So a batch is a slice of its page. Joining it while others wait for the interpreter took
+    0.5 ms a request, twenty times what it takes alone (measured), since each call into Arrow lets
+    go of the interpreter and queues for it again.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, texts: pa.Array) -> Records:
+        """Return texts, each empty or with a comma at its end, in the smaller layout if they fit.
+
+        Args:
+            texts: Of the type ``large_string``.
+        """
+        fits = texts.nbytes < SMALL_LAYOUT_BYTES
+        return cls(texts.cast(pa.binary() if fits else pa.large_binary()))
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Records: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """Return one record without its comma, or a part of them without a copy."""
+        found = super().__getitem__(index)
+        return found if isinstance(index, slice) else found[:-1]
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Make all records, without their commas, and yield them."""
+        return (record[:-1] for record in super().__iter__())
+
+    def sizes(self) -> pa.Array:
+        """Return the number of bytes of each record without its comma; 0 where there is none."""
+        return pc.max_element_wise(pc.subtract(pc.binary_length(self.array), 1), 0)
+
+    def joined(self) -> memoryview:
+        """Return the records with commas between them; nothing is copied."""
+        _, offsets, data = self.array.buffers()
+        ends = memoryview(offsets).cast("i" if self.array.type == pa.binary() else "q")
+        first, last = ends[self.array.offset], ends[self.array.offset + len(self)]
+        return memoryview(data or b"").cast("B")[first : max(last - len(_COMMA), first)]
+
+
 def picked(values: Sequence[Any], offsets: Sequence[int]) -> Sequence[Any]:
     """Return the values at some offsets, in their order."""
     if isinstance(offsets, range) and offsets.step == 1:
         return values[offsets.start : offsets.stop]
     if isinstance(values, Values):
-        return Values(values.array.take(pa.array(offsets, pa.int64())))
+        return type(values)(values.array.take(pa.array(offsets, pa.int64())))
     return [values[offset] for offset in offsets]
 
 
 def sizes(values: Sequence[bytes]) -> pa.Array:
     """Return the number of bytes of each value."""
-    if isinstance(values, Values):
-        return pc.binary_length(values.array).cast(pa.int64())
+    if isinstance(values, Records):
+        return values.sizes().cast(pa.int64())
     return pa.array(map(len, values), pa.int64())
 
 
-def joined(values: Sequence[bytes]) -> bytes:
+def joined(values: Sequence[bytes]) -> bytes | memoryview:
     """Return the values with commas between them."""
-    # Arrow joins no others. Casting a part would copy the whole, so they are joined one by one.
-    if not (isinstance(values, Values) and pa.types.is_binary(values.array.type)):
-        return _COMMA.join(values)
-    whole = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values.array)
-    text: bytes = pc.binary_join(whole, _COMMA)[0].as_buffer().to_pybytes()
-    return text
-
-
-def of_bytes(texts: pa.Array) -> Values:
-    """Return texts as bytes, in the smaller of Arrow's two layouts if they fit into it."""
-    fits = texts.nbytes < SMALL_LAYOUT_BYTES
-    return Values(texts.cast(pa.binary() if fits else pa.large_binary()))
+    return values.joined() if isinstance(values, Records) else _COMMA.join(values)
 
 
 def replaced(array: pa.Array, values: Mapping[int, Any]) -> pa.Array:

@@ -27,7 +27,7 @@ from connectors.iterable.settings import (
     UserSettings,
     identifiers_of,
 )
-from reverse_etl.columns import Values, of_bytes, replaced
+from reverse_etl.columns import Records, Values, replaced
 from reverse_etl.connector import (
     Answer,
     Batch,
@@ -162,10 +162,10 @@ def ready(
         outcomes: What is known of them already.
         unsent: Offsets of changes that are not sent, beside those without an identifier.
     """
-    bodies = joined([people.heads, *fields, "}"])
+    bodies = joined([people.heads, *fields, "},"])
     bodies = replaced(bodies, dict.fromkeys([*people.faults, *unsent], ""))
     return Prepared(
-        of_bytes(bodies),
+        Records.of(bodies),
         Values(changes.column("_identity")),
         Values(people.aliases),
         outcomes,

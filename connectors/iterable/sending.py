@@ -61,7 +61,7 @@ class Call:
             "POST",
             self.path,
             self.path.removeprefix("/api/"),
-            body=self.head + joined(bodies) + self.tail,
+            body=b"".join((self.head, joined(bodies), self.tail)),
             changes=None if whole else tuple(offsets),
         )
 

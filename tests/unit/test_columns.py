@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from connectors.iterable import IterableConnector
 from connectors.iterable.settings import IterableAccount, UserSettings
-from reverse_etl.columns import Values, joined, of_bytes, picked, replaced, sizes
+from reverse_etl.columns import Records, Values, joined, picked, replaced, sizes
 from reverse_etl.connector import FieldMapping, MappedField, Operation, Response, Target
 from reverse_etl.delivery.batching import Cutter
 
@@ -22,10 +22,7 @@ TEXTS = st.lists(st.text('ab,"é', max_size=5), max_size=8)
 @given(TEXTS, st.data())
 def test_values_are_a_sequence_like_a_list(texts: list[str], data: st.DataObject) -> None:
     bodies = [text.encode() for text in texts]
-    for values in (
-        of_bytes(pa.array(texts, pa.large_string())),
-        Values(pa.array(bodies, pa.binary())),
-    ):
+    for values in (Records.of(ended(texts)), Values(pa.array(bodies, pa.binary()))):
         assert len(values) == len(bodies)
         assert list(values) == bodies == values
         assert joined(values) == joined(bodies) == b",".join(bodies)
@@ -37,9 +34,21 @@ def test_values_are_a_sequence_like_a_list(texts: list[str], data: st.DataObject
         assert joined(picked(values, range(first, stop))) == b",".join(bodies[first:stop])
 
 
+def ended(texts: Sequence[str]) -> pa.Array:
+    return pa.array([f"{text}," for text in texts], pa.large_string())
+
+
+def test_a_record_that_is_not_sent_has_no_comma() -> None:
+    values = Records.of(pa.array(["", "a,", "", "b,c,"], pa.large_string()))
+    assert list(values) == [b"", b"a", b"", b"b,c"]
+    assert sizes(values).to_pylist() == [0, 1, 0, 3]
+    assert joined(picked(values, [3, 1])) == b"b,c,a"
+    assert joined(values[:1]) == joined(values[:0]) == b""
+
+
 def test_texts_that_are_too_much_for_small_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reverse_etl.columns.SMALL_LAYOUT_BYTES", 3)
-    values = of_bytes(pa.array(["abc", "", "d"], pa.large_string()))
+    values = Records.of(ended(["abc", "", "d"]))
     assert values.array.type == pa.large_binary()
     assert joined(values[1:]) == b",d"
 
