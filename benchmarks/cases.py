@@ -201,7 +201,7 @@ def plan_step(play: Play, stage: Stage) -> Iterator[Figure]:
     # DuckDB works in this process, so its processor time is known; of PostgreSQL, the clock.
     index, limit = (1, 2.2) if stage.engine == "duckdb" else (0, 5.0)
     about = About("plan step", stage.engine, "user", play.rows)
-    ratios = []
+    ratios, joins = [], []
     for _ in range(play.repeats):
         stage.copy("changed_user", "run")
         ours = _phases(stage, "user")["statements"]["changes"][index]
@@ -209,7 +209,31 @@ def plan_step(play: Play, stage: Stage) -> Iterator[Figure]:
         bare = _bare("scan", stage)[index]
         play.say(f"  the plan {ours:.2f} s, a scan of both tables {bare:.2f} s")
         ratios.append(ours / bare)
+        if stage.engine == "duckdb":
+            stage.copy("start", "run")
+            joins.append(_bare("join", stage)[index] / bare)
     yield about.at_most("ratio to a scan of both tables", ratios, limit)
+    if joins:
+        yield about.plain("ratio of a join of nothing but hashes to that scan", joins)
+
+
+def profile(play: Play, stage: Stage) -> Iterator[Figure]:
+    """Where the seconds of a run go; once."""
+    for kind in KINDS:
+        for title, state in (("first run", "start"), ("1 % changed", f"changed_{kind}")):
+            stage.copy(state, "run")
+            stage.api.behave()
+            found = _phases(stage, kind)
+            about = About(f"profile: {title}", stage.engine, kind, play.rows)
+            planning = {
+                f"plan: {table}": found["statements"][table][0]
+                for table in ("snapshot", "contested", "changes")
+            }
+            phases = {name: seconds for name, (seconds, _) in found["phases"].items()}
+            rest = phases.pop("plan") - sum(planning.values())
+            spent = {"before": found["before_s"], **planning, "plan: the rest": rest, **phases}
+            for name, seconds in spent.items():
+                yield about.plain(f"seconds of {name}", [seconds])
 
 
 def sync_log(play: Play, stage: Stage) -> Iterator[Figure]:
@@ -381,6 +405,7 @@ CASES = (
     Case("hundredth", "one row in a hundred has changed", BOTH, a_hundredth),
     Case("everything", "a value of everybody has changed", BOTH, everything),
     Case("plan-step", "the plan alone", BOTH, plan_step),
+    Case("profile", "where the seconds go", BOTH, profile),
     Case("sync-log", "the log alone", BOTH, sync_log),
     Case("failures", "failures on their way into the warehouse", BOTH, failures),
     Case("refused", "one person in a hundred is refused", BOTH, refused),
@@ -389,4 +414,4 @@ CASES = (
     Case("bad-rows", "whole requests are refused", ("duckdb",), bad_rows),
     Case("crash", "killed in the middle", BOTH, crash),
 )
-NEEDS_STEP = re.compile("no-change|hundredth|everything|plan-step")
+NEEDS_STEP = re.compile("no-change|hundredth|everything|plan-step|profile")

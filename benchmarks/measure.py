@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-import time
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_LAUNCHER = Path(__file__).with_name("launcher.py")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _STAT_AFTER_NAME = {
     "parent": 1,
@@ -63,24 +66,19 @@ def cost_of(
     Raises:
         CommandFailedError: It ended with another exit code; with what it printed.
     """
-    before, started = server_cpu(), time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603 - our own commands
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    with process:
-        output = process.stdout.read() if process.stdout else ""
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - started
-    if process.returncode not in exit_codes:
-        raise CommandFailedError(f"{' '.join(map(str, command))}: {process.returncode}\n{output}")
-    return Cost(
-        wall,
-        used.ru_utime + used.ru_stime,
-        server_cpu() - before,
-        used.ru_maxrss / 1024,
-        output,
-    )
+    before = server_cpu()
+    with tempfile.NamedTemporaryFile() as report:
+        launched = subprocess.run(  # noqa: S603 - our own commands
+            [sys.executable, "-S", _LAUNCHER, report.name, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=True,
+        )
+        wall, processor, peak_kb, code = json.loads(report.read())
+    if code not in exit_codes:
+        raise CommandFailedError(f"{' '.join(map(str, command))}: {code}\n{launched.stdout}")
+    return Cost(wall, processor, server_cpu() - before, peak_kb / 1024, launched.stdout)
 
 
 def processor_seconds(server: int) -> float:

@@ -26,7 +26,9 @@ from reverse_etl.ports import Ports
 from reverse_etl.run import Options, Run
 
 # What a statement makes, by its beginning.
-_MADE = re.compile(r"^(?:CREATE (?:TEMP\w* )?TABLE|INSERT INTO) \S*?(snapshot|changes|sync_log)")
+_MADE = re.compile(
+    r"^(?:CREATE (?:TEMP\w* )?TABLE|INSERT INTO) \S*?(snapshot|contested|changes|sync_log)"
+)
 
 
 class TimedRun(Run):
@@ -109,11 +111,14 @@ def main() -> int:
     statements = Statements()
     config = load_config(options.config, dict(os.environ))
     run = TimedRun(config, options.sync, Options(), Ports())
+    # Nothing has waited for anything so far, so processor time is time.
+    before = time.process_time()
     report = run.execute()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     document = {
         "status": report.status,
         "error": report.error,
+        "before_s": before,
         "phases": run.phases,
         "statements": statements.spent,
         "peak_mb": peak,

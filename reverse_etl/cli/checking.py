@@ -54,7 +54,7 @@ def schema(ctx: typer.Context, *, as_json: JsonOption = False) -> int:
     An editor completes and checks a config that starts with the line
     # yaml-language-server: $schema=FILE
     """
-    from reverse_etl.config import json_schema  # noqa: PLC0415 - loads pydantic
+    from reverse_etl.config.editor_schema import json_schema  # noqa: PLC0415 - loads pydantic
     from reverse_etl.config.registry import UnusableConnectorError  # noqa: PLC0415 - as above
 
     session = session_of(ctx, None, as_json=as_json)

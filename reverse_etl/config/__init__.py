@@ -1,11 +1,11 @@
 """The config file: what it may hold (``schema``) and how it is read (``load``).
 
-Importing this package loads no database driver, no HTTP client and no pyarrow.
+Importing this package loads no database driver, no HTTP client and no pyarrow. Its JSON Schema is
+in ``editor_schema``, which few need and which takes its time to load.
 """
 
 from __future__ import annotations
 
-from reverse_etl.config.editor_schema import json_schema
 from reverse_etl.config.load import find_config, load_config
 from reverse_etl.config.schema import (
     Config,
@@ -32,6 +32,5 @@ __all__ = [
     "WarehouseConfig",
     "did_you_mean",
     "find_config",
-    "json_schema",
     "load_config",
 ]

@@ -11,7 +11,8 @@ import pytest
 
 from connectors.iterable import IterableConnector
 from connectors.iterable.settings import IterableAccount
-from reverse_etl.config import json_schema, load_config
+from reverse_etl.config import load_config
+from reverse_etl.config.editor_schema import json_schema
 from reverse_etl.config.load import absolute_url
 from reverse_etl.connector import NoAnswer, Request, Response
 from reverse_etl.delivery.http import HttpTransport

@@ -15,7 +15,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from connectors.iterable import IterableConnector
-from reverse_etl.config import Config, find_config, json_schema, load_config
+from reverse_etl.config import Config, find_config, load_config
+from reverse_etl.config.editor_schema import json_schema
 from reverse_etl.config.load import absolute_url
 from reverse_etl.connector import (
     AccountSettings,
