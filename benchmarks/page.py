@@ -22,6 +22,8 @@ WORDS = HERE / "page.md"
 
 _VERDICT = {None: "", True: "yes", False: "**no**"}
 _PROFILE = "profile: "
+# What is measured with fewer rows is for the plots: there a run is mostly the start of Python.
+_LEAST_ROWS = 1_000_000
 
 
 class Results(NamedTuple):
@@ -181,9 +183,8 @@ def plot(path: Path, title: str, unit: str, lines: dict[str, list[tuple[int, flo
     plt.close(figure)
 
 
-_PARTS: dict[str, Callable[[Sequence[Results]], str]] = {
+_TABLES: dict[str, Callable[[Sequence[Results]], str]] = {
     "targets": targets,
-    "plots": plots,
     "profiles": profiles,
     "others": others,
 }
@@ -192,9 +193,10 @@ _PARTS: dict[str, Callable[[Sequence[Results]], str]] = {
 def main() -> None:
     """Write the page."""
     every = results()
-    page = WORDS.read_text()
-    for name, part in _PARTS.items():
-        page = page.replace(f"<!-- {name} -->", part(every))
+    page = WORDS.read_text().replace("<!-- plots -->", plots(every))
+    large = [each for each in every if each.rows >= _LEAST_ROWS]
+    for name, part in _TABLES.items():
+        page = page.replace(f"<!-- {name} -->", part(large))
     (DOCS / "performance.md").write_text(page)
 
 
