@@ -269,7 +269,7 @@ def failures(play: Play, stage: Stage) -> Iterator[Figure]:
 def sending(play: Play, stage: Stage) -> Iterator[Figure]:
     """Sending alone, without a database."""
     for kind in KINDS:
-        ratios, ours = [], []
+        ratios, ours, fixed = [], [], []
         for _ in range(play.repeats):
             stage.api.behave()
             command = [sys.executable, "-m", "benchmarks.sending", "--api", stage.api.url]
@@ -277,8 +277,10 @@ def sending(play: Play, stage: Stage) -> Iterator[Figure]:
             found = json.loads(stage.cost_of(command).output.splitlines()[0])
             ratios.append(found["ours"] / found["fixed"])
             ours.append(found["ours"])
+            fixed.append(found["fixed"])
         about = About("sending", "", kind, play.rows)
         yield about.plain("people a second", ours)
+        yield about.plain("people a second with one fixed body", fixed)
         yield about.at_least("ratio to one fixed body", ratios, 0.5)
 
 
