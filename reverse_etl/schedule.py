@@ -15,6 +15,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from croniter import croniter
 
 MIN_INTERVAL = timedelta(minutes=5)
@@ -25,10 +27,22 @@ _UNITS = {
     "minute": timedelta(minutes=1),
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
 }
-_EVERY = re.compile(r"([0-9]{1,6})\s+(minute|hour|day)s?", re.ASCII)
+_EVERY = re.compile(r"([0-9]{1,6})\s+(minute|hour|day|week)s?", re.ASCII)
 _AT = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+ALIASES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+"""The names that all cron programs share. ``@reboot`` is none of them: it is no time."""
+
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _CRON_ITEM = re.compile(r"(?:\*|([0-9]+|[a-z]+)(?:-([0-9]+|[a-z]+))?)(?:/([0-9]+))?", re.ASCII)
 _MINUTES_PER_DAY = 24 * 60
@@ -37,7 +51,7 @@ _WEEKDAY_CYCLE_YEARS = 28  # after 28 years the calendar repeats, leap days and 
 
 @dataclass(frozen=True, slots=True)
 class Basic:
-    """Ticks at ``at`` plus whole multiples of ``every``, counted from 1970-01-01.
+    """Ticks at ``at`` plus whole multiples of ``every``, counted from 1970-01-01, a Thursday.
 
     Attributes:
         every: Distance between two ticks, at least 5 minutes.
@@ -108,16 +122,28 @@ def next_tick(schedule: Schedule, after: datetime) -> datetime | None:
             return None
 
 
+def following(schedule: Schedule, after: datetime, most: int) -> Iterator[datetime]:
+    """Yield the first ticks later than ``after`` (aware), so many at most."""
+    tick = next_tick(schedule, after)
+    for _ in range(most):
+        if tick is None:
+            return
+        yield tick
+        tick = next_tick(schedule, tick)
+
+
 def parse_every(text: str) -> timedelta:
-    """Read an interval such as ``5 minutes``, ``1 hour`` or ``1 day``.
+    """Read an interval such as ``5 minutes``, ``1 hour``, ``1 day`` or ``2 weeks``.
 
     Raises:
         ValueError: It is no such text, or shorter than 5 minutes or longer than 365 days.
     """
     match = _EVERY.fullmatch(text.strip().lower())
     if match is None:
-        raise ValueError("must be a number and minutes, hours or days, such as 30 minutes or 1 day")
-    # 6 digits of days still fit into a timedelta, so the product cannot overflow.
+        raise ValueError(
+            "must be a number and minutes, hours, days or weeks, such as 30 minutes or 1 day"
+        )
+    # 6 digits of weeks still fit into a timedelta, so the product cannot overflow.
     every = int(match[1]) * _UNITS[match[2]]
     if every < MIN_INTERVAL:
         raise ValueError("must be at least 5 minutes")
@@ -141,14 +167,17 @@ def parse_at(text: str) -> time:
 def parse_cron(expression: str) -> Cron:
     """Read a cron expression: five fields, at least 5 minutes apart, with at least one tick.
 
-    Numbers, ``*``, lists, ranges, steps and the English three-letter names are accepted. The
-    additions of some cron programs (seconds, years, ``@daily``, ``L``, ``#``, ``?``, ``H``)
-    are not, because programs disagree on what they mean.
+    Numbers, ``*``, lists, ranges, steps, the English three-letter names, and ``@hourly`` and its
+    kind are accepted. The additions of some cron programs (seconds, years, ``L``, ``#``, ``?``,
+    ``H``) are not, because programs disagree on what they mean.
 
     Raises:
         ValueError: Any of that does not hold.
     """
-    parts = expression.lower().split()
+    text = expression.strip().lower()
+    if text.startswith("@") and text not in ALIASES:
+        raise ValueError(f"names that begin with @ are {', '.join(ALIASES)}")
+    parts = ALIASES.get(text, text).split()
     if len(parts) != len(_CRON_FIELDS):
         raise ValueError(
             f"must have exactly five fields (minute, hour, day of month, month, day of week), "
@@ -157,6 +186,7 @@ def parse_cron(expression: str) -> Cron:
     minutes, hours, *_ = (
         _cron_values(part, field) for part, field in zip(parts, _CRON_FIELDS, strict=True)
     )
+    _refuse_disputed(*parts[2::2])
     normalised = " ".join(parts)
     _refuse_never(normalised)
     _refuse_frequent(sorted(hour * 60 + minute for hour in hours for minute in minutes), parts)
@@ -239,6 +269,19 @@ def _cron_value(text: str, field: _CronField) -> int:
 def _bounded(digits: str) -> int:
     """Return the number; one with absurdly many digits is any number out of range."""
     return int(digits[:9])
+
+
+def _refuse_disputed(days: str, weekdays: str) -> None:
+    """Raise when cron programs differ on which days are meant.
+
+    Where both fields choose days, one match is enough; but the cron of most systems wants both as
+    soon as one of the fields begins with ``*``, as in ``*/2``, and croniter does not.
+    """
+    if "*" not in (days, weekdays) and "*" in days + weekdays:
+        raise ValueError(
+            "has a step on * in one of the two fields that choose days, and a choice in the other: "
+            "cron programs disagree on whether one match is enough; write the days as numbers"
+        )
 
 
 def _refuse_never(expression: str) -> None:

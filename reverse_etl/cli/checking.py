@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer  # noqa: TC002 - typer reads the annotations
+import typer
 
+from reverse_etl.cli.output import moment
 from reverse_etl.cli.session import ConfigOption, JsonOption, session_of
 from reverse_etl.cli.usable import refuse_unusable
 from reverse_etl.errors import ConfigError
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
     from reverse_etl.config import Config
 
 
+# Enough to see the days of the week and the turn of a month in most schedules.
+_TICKS_SHOWN = 5
+
+
 def validate(
-    ctx: typer.Context, *, config: ConfigOption = None, as_json: JsonOption = False
+    ctx: typer.Context,
+    *,
+    schedules: Annotated[
+        bool, typer.Option("--schedules", help="Show when each sync is due next, in UTC.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> int:
     """Check the config; nothing is contacted."""
     session = session_of(ctx, config, as_json=as_json)
@@ -27,10 +38,31 @@ def validate(
     for warning in unheeded:
         session.output.note(f"warning: {warning}")
     session.output.say(f"config ok: {len(names)} sync{'' if len(names) == 1 else 's'}", "green")
-    session.output.document(
-        {"syncs": names, "problems": [], "warnings": [*loaded.warnings, *unheeded]}
-    )
+    found: dict[str, Any] = {
+        "syncs": names,
+        "problems": [],
+        "warnings": [*loaded.warnings, *unheeded],
+    }
+    if schedules:
+        ticks = _ticks(loaded)
+        width = max(map(len, ticks), default=0)
+        for name, due in ticks.items():
+            session.output.say(f"  {name:{width}}  {', '.join(due) or 'by hand'}")
+        found["schedules"] = ticks
+    session.output.document(found)
     return 0
+
+
+def _ticks(config: Config) -> dict[str, list[str]]:
+    """Return the next ticks of each sync; none where runs are started by hand."""
+    from reverse_etl.clock import SystemClock  # noqa: PLC0415 - needed with the option only
+    from reverse_etl.schedule import following  # noqa: PLC0415 - as above
+
+    now = SystemClock().now()
+    return {
+        name: [str(moment(tick)) for tick in following(sync.schedule, now, _TICKS_SHOWN)]
+        for name, sync in config.syncs.items()
+    }
 
 
 def _unheeded(config: Config) -> list[str]:

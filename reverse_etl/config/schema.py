@@ -331,7 +331,7 @@ class BasicScheduleConfig(_Model):
     """Every so often, from a time of day on (UTC)."""
 
     type: Literal["basic"]
-    every: str = Field(description="5 minutes or more, such as 30 minutes, 1 hour, 1 day.")
+    every: str = Field(description="5 minutes or more, such as 30 minutes, 1 hour, 1 day, 2 weeks.")
     at: str = Field(default="00:00", description="UTC time of day as HH:MM.")
 
     @field_validator("every")
@@ -355,7 +355,7 @@ class CronScheduleConfig(_Model):
     """A cron expression with five fields (UTC)."""
 
     type: Literal["cron"]
-    expression: str = Field(description="Five fields, at least 5 minutes apart.")
+    expression: str = Field(description="Five fields, at least 5 minutes apart, or @daily.")
 
     @field_validator("expression")
     @classmethod

@@ -19,6 +19,7 @@ from reverse_etl.cli import checking
 from reverse_etl.cli.app import run
 from reverse_etl.cli.output import Output, aligned, moment, visible
 from reverse_etl.cli.signals import Stop
+from reverse_etl.clock import SystemClock
 from reverse_etl.report import EXIT_CODES, RunReport, counted, worst
 
 KEY = "canary-5c31"
@@ -372,6 +373,56 @@ def test_the_first_signal_asks_to_stop(
         assert stop.exit_code == code
     assert signal.getsignal(number) is before
     assert "stopping" in capfd.readouterr().err
+
+
+SCHEDULES = {
+    "    schedule: {type: basic, every: 1 week, at: '09:00'}": [
+        "2026-11-26T09:00:00Z",
+        "2026-12-03T09:00:00Z",
+        "2026-12-10T09:00:00Z",
+        "2026-12-17T09:00:00Z",
+        "2026-12-24T09:00:00Z",
+    ],
+    "    schedule: {type: cron, expression: '0 0 29 2 *'}": [
+        "2028-02-29T00:00:00Z",
+        "2032-02-29T00:00:00Z",
+        "2036-02-29T00:00:00Z",
+        "2040-02-29T00:00:00Z",
+        "2044-02-29T00:00:00Z",
+    ],
+    "": [],
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_validate_shows_when_each_sync_is_due(
+    schedule: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(SystemClock, "now", lambda _: datetime(2026, 11, 23, 1, 6, tzinfo=UTC))
+    (folder / "config.yaml").write_text(f"{CONFIG}{schedule}\n")
+
+    assert run(["validate", "--schedules"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == [
+        "config ok: 2 syncs",
+        "  people  by hand",
+        f"  other   {', '.join(SCHEDULES[schedule]) or 'by hand'}",
+    ]
+    assert run(["validate", "--schedules", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schedules"] == {"people": [], "other": SCHEDULES[schedule]}
+
+
+def test_no_schedule_is_shown_where_there_is_no_sync(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "config.yaml").write_text(f"{CONFIG.partition('syncs:')[0]}syncs: {{}}\n")
+
+    assert run(["validate", "--schedules"]) == 0
+    assert capsys.readouterr().out == "config ok: 0 syncs\n"
 
 
 def test_the_example_config_is_valid_and_says_what_this_version_cannot_do_yet(

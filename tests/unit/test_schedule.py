@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime, time, timedelta, timezone
+from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from cronsim import CronSim, CronSimError
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from reverse_etl.schedule import (
+    ALIASES,
     EPOCH,
     Basic,
     Cron,
@@ -36,6 +39,8 @@ def utc(text: str) -> datetime:
         ("1 day", timedelta(days=1)),
         ("  2   Days ", timedelta(days=2)),
         ("365 days", timedelta(days=365)),
+        ("1 week", timedelta(days=7)),
+        ("52 weeks", timedelta(days=364)),
     ],
 )
 def test_every_is_a_number_and_a_unit(text: str, expected: timedelta) -> None:
@@ -45,17 +50,19 @@ def test_every_is_a_number_and_a_unit(text: str, expected: timedelta) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must be a number and minutes, hours or days"),
-        ("1h", "must be a number and minutes, hours or days"),
-        ("hour", "must be a number and minutes, hours or days"),
-        ("-5 minutes", "must be a number and minutes, hours or days"),
-        ("1.5 hours", "must be a number and minutes, hours or days"),
-        ("1 week", "must be a number and minutes, hours or days"),
-        ("\u0665 minutes", "must be a number and minutes, hours or days"),
-        ("9999999999999 days", "must be a number and minutes, hours or days"),
+        ("", "must be a number and minutes, hours, days or weeks"),
+        ("1h", "must be a number and minutes, hours, days or weeks"),
+        ("hour", "must be a number and minutes, hours, days or weeks"),
+        ("-5 minutes", "must be a number and minutes, hours, days or weeks"),
+        ("1.5 hours", "must be a number and minutes, hours, days or weeks"),
+        ("1 month", "must be a number and minutes, hours, days or weeks"),
+        ("\u0665 minutes", "must be a number and minutes, hours, days or weeks"),
+        ("9999999999999 days", "must be a number and minutes, hours, days or weeks"),
         ("0 days", "must be at least 5 minutes"),
         ("4 minutes", "must be at least 5 minutes"),
         ("366 days", "must be at most 365 days"),
+        ("53 weeks", "must be at most 365 days"),
+        ("999999 weeks", "must be at most 365 days"),
         ("999999 days", "must be at most 365 days"),
     ],
 )
@@ -88,6 +95,8 @@ def test_at_refuses(text: str) -> None:
         ("1 day", "00:30", "2026-03-01T00:29:59", "2026-02-28T00:30", "2026-03-01T00:30"),
         # 7 hours do not divide a day: the ticks are counted from 1970, not from midnight.
         ("7 hours", "00:00", "1970-01-02T05:00", "1970-01-02T04:00", "1970-01-02T11:00"),
+        # 1970 began on a Thursday, and so do weeks.
+        ("1 week", "09:00", "2026-11-26T08:59", "2026-11-19T09:00", "2026-11-26T09:00"),
         ("2 days", "00:00", "1970-01-02T12:00", "1970-01-01T00:00", "1970-01-03T00:00"),
     ],
 )
@@ -126,6 +135,13 @@ def test_basic_ticks_follow_the_definition(minutes: int, at: time, now: datetime
         ("0 0 1 jan,jul *", "2026-03-01T10:00", "2026-01-01T00:00", "2026-07-01T00:00"),
         # Day of month and day of week: either is enough, as in every cron.
         ("0 0 13 * fri", "2026-03-07T00:00", "2026-03-06T00:00", "2026-03-13T00:00"),
+        ("@hourly", "2026-03-07T00:30", "2026-03-07T00:00", "2026-03-07T01:00"),
+        (" @Daily ", "2026-03-07T00:30", "2026-03-07T00:00", "2026-03-08T00:00"),
+        ("@midnight", "2026-03-07T00:30", "2026-03-07T00:00", "2026-03-08T00:00"),
+        ("@weekly", "2026-03-07T00:30", "2026-03-01T00:00", "2026-03-08T00:00"),
+        ("@monthly", "2026-03-07T00:30", "2026-03-01T00:00", "2026-04-01T00:00"),
+        ("@yearly", "2026-03-07T00:30", "2026-01-01T00:00", "2027-01-01T00:00"),
+        ("@annually", "2026-03-07T00:30", "2026-01-01T00:00", "2027-01-01T00:00"),
     ],
 )
 def test_cron_ticks(expression: str, now: str, last: str, following: str) -> None:
@@ -180,6 +196,35 @@ def test_cron_ticks_agree_with_a_search_by_minutes(
     assert last_tick(schedule, now) == expected
 
 
+EXPRESSION = st.tuples(
+    FIELD_MINUTE,
+    FIELD_HOUR,
+    st.sampled_from(["*", "1", "31", "*/2", "1-7", "10,20", "13", "28-31/3"]),
+    st.sampled_from(["*", "2", "jan", "*/3", "4,6,9,11", "feb-mar"]),
+    st.sampled_from(["*", "0", "7", "1-5", "mon,wed", "fri", "5-7", "*/2"]),
+).map(" ".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    expression=st.one_of(EXPRESSION, st.sampled_from(sorted(ALIASES))),
+    now=st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+)
+def test_cron_ticks_agree_with_another_library(expression: str, now: datetime) -> None:
+    try:
+        schedule = parse_cron(expression)
+        others = CronSim(ALIASES.get(expression, expression).upper(), now)
+    except (ValueError, CronSimError):
+        assume(False)  # noqa: FBT003 - no date fits all fields, or days that are disputed
+    moment = now
+    for expected in islice(others, 5):
+        assert next_tick(schedule, moment) == expected
+        assert last_tick(schedule, expected) == expected
+        before = last_tick(schedule, expected - timedelta(microseconds=1))
+        assert moment in (before, now)
+        moment = expected
+
+
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
@@ -187,7 +232,10 @@ def test_cron_ticks_agree_with_a_search_by_minutes(
         ("* * * *", "exactly five fields .*, not 4"),
         ("0 0 1 1 * *", "exactly five fields .*, not 6"),
         ("0 0 1 1 * 0 2030", "exactly five fields .*, not 7"),
-        ("@daily", "exactly five fields .*, not 1"),
+        ("@reboot", "names that begin with @ are @yearly, .*, @hourly"),
+        ("@daily 5", "names that begin with @ are"),
+        ("@every 5m", "names that begin with @ are"),
+        ("daily", "exactly five fields .*, not 1"),
         ("60 * * * *", "minute field has a number outside 0 to 59"),
         ("0 24 * * *", "hour field has a number outside 0 to 23"),
         ("0 0 0 * *", "day of month field has a number outside 1 to 31"),
@@ -206,6 +254,9 @@ def test_cron_ticks_agree_with_a_search_by_minutes(
         ("0 0 * * mon#1", "day of week field is not a number"),
         ("0 0 * mon *", "month field has a word"),
         ("\u0663 * * * *", "minute field is not a number"),
+        ("0 0 */2 * mon", "cron programs disagree"),
+        ("0 0 13 * */2", "cron programs disagree"),
+        ("0 0 */2 * */2", "cron programs disagree"),
         ("0 0 31 2 *", "never fires"),
         ("0 0 30-31 2 *", "never fires"),
         ("* * * * *", "more often than every 5 minutes"),
