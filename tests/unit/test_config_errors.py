@@ -373,9 +373,13 @@ TAG = "a YAML tag (!) is not accepted; remove it, or put the value in quotes"
         ("    identifiers", "    schedule: {type: cron, expression: 60 * * * *}\n    identifiers",
          (":17:40: syncs.vips.schedule.expression: the minute field has a number outside 0 to 59, got "
          "'60 * * * *'")),
-        ("    identifiers", "    schedule: {type: cron, expression: '@daily'}\n    identifiers",
-         (":17:40: syncs.vips.schedule.expression: must have exactly five fields (minute, hour, day of "
-         "month, month, day of week), not 1, got '@daily'")),
+        ("    identifiers", "    schedule: {type: cron, expression: '@reboot'}\n    identifiers",
+         (":17:40: syncs.vips.schedule.expression: names that begin with @ are @yearly, @annually, "
+         "@monthly, @weekly, @daily, @midnight, @hourly, got '@reboot'")),
+        ("    identifiers", "    schedule: {type: cron, expression: 0 0 */2 * 1}\n    identifiers",
+         (":17:40: syncs.vips.schedule.expression: has a step on * in one of the two fields that choose "
+         "days, and a choice in the other: cron programs disagree on whether one match is enough; "
+         "write the days as numbers, got '0 0 */2 * 1'")),
         ("    identifiers", "    schedule: {type: crno, expression: 0 0 * * *}\n    identifiers",
          (":17:22: syncs.vips.schedule.type: must be basic or cron or manual, got 'crno'; did you mean "
          "cron?")),
