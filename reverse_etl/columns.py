@@ -55,6 +55,10 @@ class Values(Sequence[Any]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def sizes(self) -> pa.Array:
+        """Return the number of bytes of each value."""
+        return pc.binary_length(self.array)
+
     def __repr__(self) -> str:
         """Return the size alone: the values are people."""
         return f"Values({len(self)} of {self.array.type})"
@@ -96,7 +100,7 @@ class Records(Values):
 
     def sizes(self) -> pa.Array:
         """Return the number of bytes of each record without its comma; 0 where there is none."""
-        return pc.max_element_wise(pc.subtract(pc.binary_length(self.array), 1), 0)
+        return pc.max_element_wise(pc.subtract(super().sizes(), len(_COMMA)), 0)
 
     def joined(self) -> memoryview:
         """Return the records with commas between them; nothing is copied."""
@@ -117,7 +121,7 @@ def picked(values: Sequence[Any], offsets: Sequence[int]) -> Sequence[Any]:
 
 def sizes(values: Sequence[bytes]) -> pa.Array:
     """Return the number of bytes of each value."""
-    if isinstance(values, Records):
+    if isinstance(values, Values):
         return values.sizes().cast(pa.int64())
     return pa.array(map(len, values), pa.int64())
 

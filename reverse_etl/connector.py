@@ -310,7 +310,8 @@ class Drift:
 class Prepared:
     """Records ready to be put into requests, column by column; all lists are equally long.
 
-    Columns of Arrow need not become lists: see :class:`reverse_etl.columns.Values`.
+    Columns of Arrow need not become lists: see :class:`reverse_etl.columns.Values`, and for the
+    bodies :class:`reverse_etl.columns.Records`.
 
     Attributes:
         bodies: Encoded JSON of each record; ``b""`` where the change needs no request.

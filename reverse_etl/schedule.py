@@ -23,15 +23,6 @@ MIN_INTERVAL = timedelta(minutes=5)
 MAX_INTERVAL = timedelta(days=365)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_UNITS = {
-    "minute": timedelta(minutes=1),
-    "hour": timedelta(hours=1),
-    "day": timedelta(days=1),
-    "week": timedelta(weeks=1),
-}
-_EVERY = re.compile(r"([0-9]{1,6})\s+(minute|hour|day|week)s?", re.ASCII)
-_AT = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -43,6 +34,15 @@ ALIASES = {
 }
 """The names that all cron programs share. ``@reboot`` is none of them: it is no time."""
 
+_UNITS = {
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
+}
+_EVERY = re.compile(r"([0-9]{1,6})\s+(minute|hour|day|week)s?", re.ASCII)
+_AT = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _CRON_ITEM = re.compile(r"(?:\*|([0-9]+|[a-z]+)(?:-([0-9]+|[a-z]+))?)(?:/([0-9]+))?", re.ASCII)
 _MINUTES_PER_DAY = 24 * 60

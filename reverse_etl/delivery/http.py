@@ -351,7 +351,7 @@ def _checked_host(base_url: str) -> str:
         msg = f"base_url: {parts.scheme or 'no scheme'} is not supported; use https"
         raise ValueError(msg)
     if not base_url.isascii():
-        msg = f"base_url: only ASCII: {host} as the DNS knows it (xn--…), a path percent-encoded"
+        msg = f"base_url must be ASCII: write the host {host} as xn--…, and a path percent-encoded"
         raise ValueError(msg)
     return f"{host}:{parts.port}" if parts.port else host
 

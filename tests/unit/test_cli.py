@@ -375,6 +375,25 @@ def test_the_first_signal_asks_to_stop(
     assert "stopping" in capfd.readouterr().err
 
 
+_HOLDS_BACK = "import sys; from reverse_etl.cli import _end; sys.stdout.write('held back'); _end(3)"
+# -E: a variable may tell Python to hold nothing back.
+ENDS = [sys.executable, "-E", "-c", _HOLDS_BACK]
+
+
+def test_the_end_loses_no_output() -> None:
+    """What is written without a line end waits in Python, which is not taken apart."""
+    done = subprocess.run(ENDS, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"held back", b"")
+
+
+def test_at_the_end_nobody_may_be_reading() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as stdout:
+        done = subprocess.run(ENDS, stdout=stdout, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (3, b"")
+
+
 SCHEDULES = {
     "    schedule: {type: basic, every: 1 week, at: '09:00'}": [
         "2026-11-26T09:00:00Z",
