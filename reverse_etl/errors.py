@@ -18,6 +18,12 @@ Only the command line turns an error into a line of text and an exit code; the l
 
 from __future__ import annotations
 
+import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class ReverseEtlError(Exception):
     """Something the user can act on.
@@ -51,13 +57,18 @@ class Busy(ReverseEtlError):
 
 
 class RunError(ReverseEtlError):
-    """A run that stops. ``code`` and the text go to ``sync_runs``."""
+    """A run that stops. ``code`` and the text go to ``sync_runs``.
+
+    Attributes:
+        brief: The text without the names of people, where it has some; else None.
+    """
 
     code = "run_failed"
 
-    def __init__(self, reason: str, *, code: str | None = None) -> None:
+    def __init__(self, reason: str, *, code: str | None = None, brief: str | None = None) -> None:
         """Say what happened and the next step; ``code`` replaces the class's own."""
         super().__init__(reason)
+        self.brief = brief
         if code is not None:
             self.code = code
 
@@ -108,3 +119,25 @@ class DestinationError(RunError):
     """The destination stopped the run: wrong key, unknown list, field limit, outage."""
 
     code = "destination_error"
+
+
+def trace_without_values(error: BaseException) -> Iterator[str]:
+    """Yield a traceback in which errors have no text and frames no local variables.
+
+    What an error says may quote a row, or an address with a password in it.
+    """
+    yield from _trace(error, set())
+
+
+def _trace(error: BaseException, seen: set[int]) -> Iterator[str]:
+    seen.add(id(error))
+    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if earlier is not None and id(earlier) not in seen:
+        yield from _trace(earlier, seen)
+        yield "which led to:\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__name__} (what it says is hidden, as it may quote a row)\n"
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield "among others:\n"
+            yield from _trace(each, seen)

@@ -16,7 +16,7 @@ from reverse_etl.account import account_of, is_same_account, refuse_changed_acco
 from reverse_etl.connector import Operation
 from reverse_etl.planning import Plan, make_plan, plan_digest
 from reverse_etl.ports import Ports
-from reverse_etl.report import RunReport
+from reverse_etl.report import RunSummary
 from reverse_etl.warehouse import warehouse_of
 from reverse_etl.warehouse.damage import refuse_damage
 from reverse_etl.warehouse.shape import field_set
@@ -65,7 +65,7 @@ class Preview:
         full: Whether it is the plan of a full run.
     """
 
-    report: RunReport
+    report: RunSummary
     samples: dict[Operation, list[Sample]] = field(default_factory=dict)
     new_deletes: int = 0
     people: int = 0
@@ -175,8 +175,8 @@ class _Previewing:
             full=self.full,
         )
 
-    def _report(self, plan: Plan, requests: int, *, held: bool) -> RunReport:
-        return RunReport(
+    def _report(self, plan: Plan, requests: int, *, held: bool) -> RunSummary:
+        return RunSummary(
             self.sync.name,
             status="held" if held else "planned",
             planned=plan.planned,

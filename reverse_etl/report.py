@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reverse_etl.connector import Operation
+from reverse_etl.errors import Busy, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,7 +91,7 @@ class AuditReport:
 
 
 @dataclass
-class RunReport:
+class RunSummary:
     """One run of one sync.
 
     Attributes:
@@ -108,6 +109,10 @@ class RunReport:
         requests: Requests sent.
         error_code: Stable name of what stopped the run, or kept it from starting, else None.
         error: One line for a person, else None.
+        error_brief: The same without the names of people, for logs and channels; None where
+            ``error`` has none.
+        seconds: How long each phase took: ``prepare``, ``plan``, ``deliver``, ``settle``.
+        answers: Requests of the delivery by the HTTP status of their answer; 0 for no answer.
         warnings: Remarks that stopped nothing.
         audit: What was found wrong before the plan was made, when the run was a repair.
     """
@@ -125,6 +130,9 @@ class RunReport:
     requests: int = 0
     error_code: str | None = None
     error: str | None = None
+    error_brief: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    answers: dict[int, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     audit: AuditReport | None = None
 
@@ -133,15 +141,34 @@ class RunReport:
         """Return the exit code of the command line for this run."""
         return EXIT_CODES[self.status]
 
+    @property
+    def delivered(self) -> bool:
+        """Whether the run sent all that it had planned; some of it may have been refused."""
+        return self.status in {"succeeded", "completed_with_failures"}
+
+    def raise_for_status(self) -> None:
+        """Do nothing when the run delivered all it had planned; else raise why it did not.
+
+        Raises:
+            Busy: Another run of the sync is active.
+            RunError: The run failed, was held or interrupted, or some records failed.
+        """
+        if self.exit_code == 0:
+            return
+        kind = Busy if self.status == "busy" else RunError
+        error = kind(self.sentence())
+        error.code = self.error_code or self.status
+        raise error
+
     def document(self) -> dict[str, Any]:
         """Return the report as JSON values, by the names of the contract."""
         return {
             "sync": self.sync,
             "run_id": self.run_id,
             "status": self.status,
-            "planned": _named(self.planned),
-            "succeeded": _named(self.succeeded),
-            "failed": _named(self.failed),
+            "planned": self.named(self.planned),
+            "succeeded": self.named(self.succeeded),
+            "failed": self.named(self.failed),
             "retries": self.retries,
             "invalid": self.invalid,
             "duplicates": self.duplicates,
@@ -150,6 +177,7 @@ class RunReport:
             "error_code": self.error_code,
             "error": self.error,
             "warnings": self.warnings,
+            "seconds": {phase: round(spent, 3) for phase, spent in self.seconds.items()},
             **({"audit": self.audit.document()} if self.audit else {}),
         }
 
@@ -175,6 +203,26 @@ class RunReport:
             lines += [f"  {line}" for line in self.error.splitlines()]
         return lines
 
+    def sentence(self) -> str:
+        """Return the run in one sentence that names nobody."""
+        run = f"run {self.run_id}" if self.run_id is not None else "no run"
+        facts = [
+            f"{operation.value} {self.succeeded[operation]} of {planned}"
+            for operation, planned in self.planned.items()
+            if planned
+        ]
+        if sum(self.failed.values()):
+            facts.append(f"{sum(self.failed.values())} failed")
+        counts = f" ({', '.join(facts)})" if facts else ""
+        text = f"{self.sync}: {run} {self.status.replace('_', ' ')}{counts}"
+        reason = self.error_brief or self.error
+        return f"{text}: {reason}" if reason else text
+
+    @staticmethod
+    def named(counts: dict[Operation, int]) -> dict[str, int]:
+        """Return counts by the names of the operations."""
+        return {operation.value: count for operation, count in counts.items()}
+
     def _counts(self, operation: Operation) -> str:
         failed = self.failed[operation]
         text = f"  {operation.value}: {self.succeeded[operation]} of {self.planned[operation]}"
@@ -194,7 +242,3 @@ def worst(codes: Iterable[int]) -> int:
     """Return the exit code that stands for several."""
     found = set(codes)
     return next((code for code in WORST_FIRST if code in found), 0)
-
-
-def _named(counts: dict[Operation, int]) -> dict[str, int]:
-    return {operation.value: count for operation, count in counts.items()}

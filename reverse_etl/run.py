@@ -1,6 +1,7 @@
 """One sync run, from top to bottom.
 
     lease      one run per sync at a time
+    is due     only in a scheduled run: nobody has served its tick meanwhile
     examine    tables that were changed by hand are refused, or mended by a full run
     recover    settle what a killed run left behind
     audit      only in a repair: what is wrong at the destination is planned as well
@@ -15,6 +16,7 @@ A crash between any two statements leaves a state that *recover* understands.
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,7 +37,7 @@ from reverse_etl.errors import (
 )
 from reverse_etl.planning import Plan, base_tables, make_plan, plan_digest
 from reverse_etl.ports import Ports
-from reverse_etl.report import RunReport
+from reverse_etl.report import RunSummary
 from reverse_etl.settle import Ending, drop_run, record_outcomes, retain, settle
 from reverse_etl.warehouse import warehouse_of
 from reverse_etl.warehouse.damage import find_damage, mend
@@ -55,8 +57,11 @@ if TYPE_CHECKING:
     from reverse_etl.config import Config
     from reverse_etl.delivery.transport import Transport
     from reverse_etl.delivery.wire import Wire
+    from reverse_etl.schedule import Tick
     from reverse_etl.warehouse.base import Transaction
     from reverse_etl.warehouse.shape import Base, State
+
+_logger = logging.getLogger("reverse_etl.run")
 
 # How far sending may run ahead of the last checkpoint, in full rounds of requests in flight: a
 # crash sends at most this much again. A checkpoint is made when half of it is settled, some
@@ -77,8 +82,7 @@ class Options:
     Attributes:
         full: Send every current row again.
         allow_deletes: Let the brake pass once.
-        trigger: ``manual`` or ``schedule``.
-        scheduled_for: The tick this run serves, in UTC without time zone; None for manual runs.
+        tick: The tick of the schedule that this run serves; None for a manual run.
         expected_digest: Send exactly the plan with this digest, or refuse.
         repair: Audit the destination first, and plan also what is wrong there.
         profiles_to_audit: How many profiles an audit reads; a list is compared as a whole.
@@ -86,16 +90,25 @@ class Options:
 
     full: bool = False
     allow_deletes: bool = False
-    trigger: str = "manual"
-    scheduled_for: datetime | None = None
+    tick: Tick | None = None
     expected_digest: str | None = None
     repair: bool = False
     profiles_to_audit: int = PROFILES
 
+    @property
+    def trigger(self) -> str:
+        """Return who asked for the run, as ``sync_runs.trigger`` has it."""
+        return "manual" if self.tick is None else "schedule"
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """Return the tick as ``sync_runs.scheduled_for`` has it."""
+        return self.tick.at if self.tick else None
+
 
 def run_sync(
     config: Config, sync_name: str, options: Options | None = None, ports: Ports | None = None
-) -> RunReport:
+) -> RunSummary:
     """Run a sync now.
 
     Args:
@@ -140,27 +153,38 @@ class Run:
         self.window = WINDOW_ROUNDS * self.account.max_in_flight * self.account.records_per_request
         self.page_rows = PAGE_ROWS
         self.auditor = Auditor(config, sync_name, ports, options.profiles_to_audit)
-        self.report = RunReport(sync_name)
+        self.report = RunSummary(sync_name)
         self.run_id = self.rows_read = 0
         self.broken_off = False
         self.started_at: Any = None
 
     # --- the story -------------------------------------------------------------------------
 
-    def execute(self) -> RunReport:
+    def execute(self) -> RunSummary:
         """Run the sync; see the module for the steps."""
         with self.warehouse:
             self.warehouse.prepare_schema(mend=self.options.full)
             self.lease.take()
             try:
                 with self.heartbeat():
-                    self.examine()
-                    self.recover()
-                    self.begin()
-                    self.run()
+                    if self.is_due():
+                        with self.phase("prepare"):
+                            self.examine()
+                            self.recover()
+                            self.begin()
+                        self.run()
             finally:
                 self.give_lease_back()
         return self.report
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measure a part of the run."""
+        since = self.ports.clock.monotonic()
+        try:
+            yield
+        finally:
+            self.report.seconds[name] = self.ports.clock.monotonic() - since
 
     def heartbeat(self) -> AbstractContextManager[object]:
         """Keep the lease while the run goes on, whatever it waits for."""
@@ -169,7 +193,7 @@ class Run:
     def run(self) -> None:
         """Plan, deliver, settle, retain; a run that must stop says why."""
         try:
-            with self.audit() as reply:
+            with self.phase("plan"), self.audit() as reply:
                 plan = self.plan(reply)
         except Interrupted as error:
             self.end_unplanned("interrupted", error)
@@ -180,13 +204,31 @@ class Run:
         if plan is None:
             return
         try:
-            delivery = self.deliver(plan)
-            self.settle(plan, delivery)
-            self.retain()
+            with self.phase("deliver"):
+                delivery = self.deliver(plan)
+            with self.phase("settle"):
+                self.settle(plan, delivery)
+                self.retain()
         except (LeaseLost, WarehouseError) as error:
             # Its row stays "delivering": the next run settles what this one left.
             self.report.status = "failed"
             self.report.error_code, self.report.error = error.code, str(error)
+
+    # --- is due ----------------------------------------------------------------------------
+
+    def is_due(self) -> bool:
+        """Return whether the tick is still to be served; always, in a manual run."""
+        tick = self.options.tick
+        if tick is None:
+            return True
+        with self.control.transaction() as tx:
+            row = tx.rows(control.read_state(self.warehouse.tables.state, self.sync.name))[0]
+            tx.abandon()
+        if row.due_after == tick.seen:
+            return True
+        self.report.status, self.report.error_code = "skipped", "served"
+        self.report.error = f"another scheduler has served the tick of {tick.at} UTC meanwhile"
+        return False
 
     # --- examine ---------------------------------------------------------------------------
 
@@ -275,12 +317,12 @@ class Run:
                 "trigger": self.options.trigger,
                 "sync_type": "full" if self.options.full else "incremental",
                 "status": "planning",
-                "scheduled_for": self.options.scheduled_for,
                 "started_at": self.started_at,
                 **dict.fromkeys(_COUNTERS, 0),
             }
             tx.run(control.start_run(tables.runs, values))
         self.report.run_id = self.run_id
+        self._log(f"run {self.run_id} has begun ({self.options.trigger})")
 
     # --- audit -----------------------------------------------------------------------------
 
@@ -333,6 +375,8 @@ class Run:
             else:
                 tx.abandon()
         if committed:
+            counts = ", ".join(f"{count} {o.value}s" for o, count in plan.planned.items())
+            self._log(f"{plan.rows_read} rows read, planned {counts}")
             return self._committed(plan, state.base)
         if held is not None:
             self.end_unplanned("held", held)
@@ -371,11 +415,14 @@ class Run:
         some = [row[0] for row in tx.rows(sample_deletes(plan.tables.changes, 5))]
         name = self.sync.name
         command = f"audit {name} --repair" if self.options.repair else f"run-sync {name}"
+        way_out = (
+            "Nothing was sent. If this is right, let it pass once with: "
+            f"reverse-etl {command} --allow-deletes --config {self.config.path}"
+        )
         return RunError(
-            f"{reason}, among them {', '.join(some)}. Nothing was sent. If this is right, let it "
-            "pass once with: "
-            f"reverse-etl {command} --allow-deletes --config {self.config.path}",
+            f"{reason}, among them {', '.join(some)}. {way_out}",
             code="held",
+            brief=f"{reason}. {way_out}",
         )
 
     def _commit(self, tx: Transaction, plan: Plan, state: State, *, same_account: bool) -> None:
@@ -385,7 +432,11 @@ class Run:
             self._show(tx, plan, state.base)
         if not same_account:
             tx.control.run(control.forget_failed(tables.failed, self.sync.name))
-        values = {"status": "delivering", **_plan_values(plan)}
+        values = {
+            "status": "delivering",
+            "scheduled_for": self.options.scheduled_for,
+            **_plan_values(plan),
+        }
         tx.control.run(control.change_run(tables.runs, self.sync.name, self.run_id, values))
         account = account_of(self.destination, self.sync.destination.object)
         # A full run looks its list up again: the way out when somebody deleted it and made it anew.
@@ -399,6 +450,8 @@ class Run:
             mapping=plan.shape.mapping(),
             snapshot_rows=plan.identities,
             changes_rows=plan.size,
+            sync_log_retention_days=self.sync.observability.sync_log_retention_days,
+            served=self.options.scheduled_for,
             account={
                 "account_host": account.host,
                 "account_kind": account.kind,
@@ -408,6 +461,11 @@ class Run:
             },
         )
         self.lease.guard(tx.control.run(committed))
+
+    def _log(self, text: str) -> None:
+        """Log a step of the run; who is in it is said nowhere but in the tables."""
+        extra = {"sync": self.sync.name, "run_id": self.run_id or None}
+        _logger.info("%s: %s", self.sync.name, text, extra=extra)
 
     def _show(self, tx: Transaction, plan: Plan, before: Base | None) -> None:
         """Let the view of the sync show the new snapshot."""
@@ -436,6 +494,7 @@ class Run:
         """End a run that committed nothing; its row is all that it leaves."""
         tables, report = self.warehouse.tables, self.report
         report.status, report.error_code, report.error = status, error.code, str(error)
+        report.error_brief = error.brief
         if isinstance(error, LeaseLost) or self._is_committed():
             # Whoever has the lease next settles what is there.
             return
@@ -458,8 +517,19 @@ class Run:
                 "retries_planned": report.retries,
                 **{f"{operation}s_planned": count for operation, count in report.planned.items()},
             }
+            if status == "held":
+                values |= self._serve_tick(tx)
             tx.run(control.change_run(tables.runs, self.sync.name, self.run_id, values))
             self.lease.confirm(tx)
+
+    def _serve_tick(self, tx: Transaction) -> dict[str, Any]:
+        """Let the tick of a held run be served; return what its row says of that."""
+        tick = self.options.tick
+        if tick is None:
+            return {}
+        state, name = self.warehouse.tables.state, self.sync.name
+        self.lease.guard(tx.run(control.serve_tick(state, name, self.lease.token, tick.at)))
+        return {"scheduled_for": tick.at}
 
     # --- deliver ---------------------------------------------------------------------------
 
@@ -488,7 +558,10 @@ class Run:
         destination = self.config.bind(self.sync.name, plan.shape.fields)
         in_flight, ahead = self.account.max_in_flight, self.ports.ahead
         sender = Sender(destination, target, wire, in_flight, seconds, ahead)
-        return sender.deliver(self._pages(plan), 0, self.window, self._checkpoint(plan))
+        try:
+            return sender.deliver(self._pages(plan), 0, self.window, self._checkpoint(plan))
+        finally:
+            self.report.answers = dict(wire.answers)
 
     def _wire(self, transport: Transport) -> Wire:
         name, limits = self.sync.destination.name, self.destination.limits

@@ -1,7 +1,7 @@
 """When a sync is due: pure functions from a schedule and a time to a tick, all in UTC.
 
 A *tick* is a moment at which the schedule asks for a run. Nothing here reads a clock or keeps
-state; which tick was served last is in ``sync_runs.scheduled_for``. The ``parse_*`` functions
+state; which tick was served last is in the tables (``due.py``). The ``parse_*`` functions
 raise :class:`ValueError` in plain words and never repeat their input, because the input may
 come from an environment variable and the caller decides whether it may be shown.
 """
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MIN_INTERVAL = timedelta(minutes=5)
 MAX_INTERVAL = timedelta(days=365)
+
+# A tick served later than now was noted by a clock that was wrong. Schedulers are a little apart;
+# who is further ahead than this would otherwise keep a sync from running until then.
+MOST_SKEW = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 ALIASES = {
@@ -78,6 +82,20 @@ Schedule = Basic | Cron | Manual
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """A tick that a scheduler wants to be served; times are in UTC, without time zone.
+
+    Attributes:
+        at: The tick.
+        seen: The ``due_after`` of ``sync_state`` that it was found due by. If it is another one
+            once the run has the lease, then somebody else has served a tick meanwhile.
+    """
+
+    at: datetime
+    seen: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class _CronField:
     """Name and range of one field of a cron expression."""
 
@@ -120,6 +138,21 @@ def next_tick(schedule: Schedule, after: datetime) -> datetime | None:
             return _cron(schedule.expression, _minute(moment)).get_next(datetime)
         case Manual():
             return None
+
+
+def due_tick(schedule: Schedule, after: datetime, now: datetime) -> datetime | None:
+    """Return the tick that is due, or None: however many have passed, they are one.
+
+    Args:
+        schedule: When runs are wanted.
+        after: The tick that was served last, or the moment the sync was first seen (aware). One
+            that lies more than a day ahead was noted by a wrong clock and counts as long ago.
+        now: Aware.
+    """
+    tick = last_tick(schedule, now)
+    if tick is None or (tick <= _utc(after) and _utc(after) <= _utc(now) + MOST_SKEW):
+        return None
+    return tick
 
 
 def following(schedule: Schedule, after: datetime, most: int) -> Iterator[datetime]:

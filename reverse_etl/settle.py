@@ -217,19 +217,24 @@ def retain(
         LeaseLost: Another run has taken over; nothing was dropped.
     """
     with warehouse.transaction() as tx:
-        known, forget = warehouse.tables, warehouse.forget_earlier
-        oldest = tx.now() - timedelta(days=rules.sync_log_retention_days)
-        last = tx.control.scalar(retention.last_run_before(known.runs, sync_name, oldest))
-        if last is not None:
-            forget(tx, known.log, sync_name, last + 1, oldest)
+        forget_log(tx, sync_name, rules.sync_log_retention_days)
         # Only what the committed run left open still counts.
-        for kept in (known.residue, known.former):
-            forget(tx, kept, sync_name, committed_run)
+        for kept in (warehouse.tables.residue, warehouse.tables.former):
+            warehouse.forget_earlier(tx, kept, sync_name, committed_run)
         old = _old_runs(tx, sync_name, committed_run, rules.snapshots_to_keep)
         lost = _lost_scratch(tx)
         lease.confirm(tx)
     names = [run_table_name(kind, sync_name, run) for kind, run in old]
     return drop_tables(warehouse, [*names, *lost])
+
+
+def forget_log(tx: Transaction, sync_name: str, days: int) -> None:
+    """Drop the log lines of the runs that finished so many days ago."""
+    tables = tx.warehouse.tables
+    oldest = tx.now() - timedelta(days=days)
+    last = tx.control.scalar(retention.last_run_before(tables.runs, sync_name, oldest))
+    if last is not None:
+        tx.warehouse.forget_earlier(tx, tables.log, sync_name, last + 1, oldest)
 
 
 def drop_run(warehouse: Warehouse, sync_name: str, run_id: int) -> list[str]:

@@ -26,7 +26,7 @@ from reverse_etl.config import Config, load_config
 from reverse_etl.connector import AccountSettings, Answer, Operation, Request
 from reverse_etl.delivery.transport import Transport
 from reverse_etl.ports import Ports, http_transport
-from reverse_etl.report import RunReport
+from reverse_etl.report import RunSummary
 from reverse_etl.run import Options, run_sync
 from reverse_etl.testing.patience import PatientClock
 
@@ -322,7 +322,7 @@ class World:
 
     # --- running -----------------------------------------------------------------------------
 
-    def run(self, *, stop: Callable[[], bool] = lambda: False, **options: Any) -> RunReport:
+    def run(self, *, stop: Callable[[], bool] = lambda: False, **options: Any) -> RunSummary:
         """Run the sync and hold the run against what is promised of every run."""
         report = self.run_unchecked(stop, options)
         self._check_report(report)
@@ -331,7 +331,7 @@ class World:
             self._check_nobody_is_lost()
         return report
 
-    def quiet(self, **options: Any) -> RunReport:
+    def quiet(self, **options: Any) -> RunSummary:
         """Run the sync and make sure that nothing is planned or sent."""
         report = self.run(**options)
         assert (report.status, report.planned, self.sent) == ("succeeded", self.changes(), [])
@@ -344,7 +344,7 @@ class World:
             self.run_unchecked(lambda: False, options)
         self.bury()
 
-    def run_unchecked(self, stop: Callable[[], bool], options: Mapping[str, Any]) -> RunReport:
+    def run_unchecked(self, stop: Callable[[], bool], options: Mapping[str, Any]) -> RunSummary:
         """Run the sync, whatever becomes of it."""
         self.sent.clear()
         self.database.release()
@@ -484,7 +484,7 @@ class World:
 
     # --- what holds for every run ------------------------------------------------------------
 
-    def _check_report(self, report: RunReport) -> None:
+    def _check_report(self, report: RunSummary) -> None:
         """The report and the row of ``sync_runs`` say the same, and the counts add up."""
         row = self.last_run()
         assert report.run_id == row["sync_run_id"]
@@ -502,7 +502,7 @@ class World:
             if report.status in FINISHED:
                 assert written[0] == written[1] + written[2]
 
-    def _check_log(self, report: RunReport) -> None:
+    def _check_log(self, report: RunSummary) -> None:
         """Every change that was tried has one line."""
         if not self.sync.get("observability", {}).get("retain_sync_logs", True):
             return

@@ -12,6 +12,8 @@ any driver.
     running      run-sync            preview_command  plan
     showing      status, runs, failures               checking  validate, schema
     check_command  check             lists_command    lists
+    notifications_command  test-notifications
+    scheduling   run-due, serve, retain               logs      the log on standard error
     sandboxing   sandbox             demo             demo
 """
 

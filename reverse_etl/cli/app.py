@@ -18,11 +18,14 @@ from reverse_etl.cli import (
     demo,
     lists_command,
     move_command,
+    notifications_command,
     preview_command,
     running,
     sandboxing,
+    scheduling,
     showing,
 )
+from reverse_etl.cli.logs import LogFormat, start_log
 from reverse_etl.cli.output import Output
 from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
 from reverse_etl.errors import ConfigError, ReverseEtlError
@@ -61,12 +64,18 @@ def _app() -> typer.Typer:
     app.command("check", epilog=check_command.EXAMPLE)(check_command.check)
     app.command("plan")(preview_command.plan)
     app.command("run-sync", epilog=_EXIT_CODES)(running.run_sync)
+    app.command("run-due", epilog=scheduling.DUE_EXAMPLE)(scheduling.run_due)
+    app.command("serve")(scheduling.serve)
     app.command("audit", epilog=audit_command.EXAMPLE)(audit_command.audit)
     app.command("status")(showing.status)
     app.command("runs")(showing.runs)
     app.command("failures")(showing.failures)
+    app.command("retain")(scheduling.retain)
     app.command("lists", epilog=lists_command.EXAMPLE)(lists_command.lists)
     app.command("move", epilog=move_command.EXAMPLE)(move_command.move)
+    app.command("test-notifications", epilog=notifications_command.EXAMPLE)(
+        notifications_command.send_test
+    )
     app.command("sandbox", add_help_option=False, context_settings=sandboxing.TAKES_ANYTHING)(
         sandboxing.sandbox,
     )
@@ -125,6 +134,7 @@ def _global_options(
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     session = session_of(ctx, config, as_json=as_json)
+    start_log(session.output, LogFormat.TEXT, every_run=False)
     if version:
         _say_version(session)
         raise typer.Exit

@@ -34,14 +34,11 @@ def validate(
     loaded = session.load()
     names = list(loaded.syncs)
     refuse_unusable(loaded, names)
-    unheeded = _unheeded(loaded)
-    for warning in unheeded:
-        session.output.note(f"warning: {warning}")
     session.output.say(f"config ok: {len(names)} sync{'' if len(names) == 1 else 's'}", "green")
     found: dict[str, Any] = {
         "syncs": names,
         "problems": [],
-        "warnings": [*loaded.warnings, *unheeded],
+        "warnings": loaded.warnings,
     }
     if schedules:
         ticks = _ticks(loaded)
@@ -63,21 +60,6 @@ def _ticks(config: Config) -> dict[str, list[str]]:
         name: [str(moment(tick)) for tick in following(sync.schedule, now, _TICKS_SHOWN)]
         for name, sync in config.syncs.items()
     }
-
-
-def _unheeded(config: Config) -> list[str]:
-    """Return what is checked, and right, but heeded by no command of this version."""
-    from reverse_etl.schedule import Manual  # noqa: PLC0415 - loads croniter
-
-    scheduled = [name for name, sync in config.syncs.items() if sync.schedule != Manual()]
-    found = [
-        f"{config.path}: syncs.{name}.schedule: nothing runs schedules in this version yet; "
-        f"call `reverse-etl run-sync {name}` from cron or an orchestrator"
-        for name in scheduled
-    ]
-    if config.notifications:
-        found.append(f"{config.path}: notifications: none are sent in this version yet")
-    return found
 
 
 def schema(ctx: typer.Context, *, as_json: JsonOption = False) -> int:

@@ -13,7 +13,7 @@ from reverse_etl.errors import ConfigError
 if TYPE_CHECKING:
     from reverse_etl.cli.session import Session
     from reverse_etl.config import Config
-    from reverse_etl.report import RunReport
+    from reverse_etl.report import RunSummary
 
 DbtOption = Annotated[
     Path | None,
@@ -29,7 +29,7 @@ DbtOption = Annotated[
 
 def skipped_by_dbt(
     session: Session, config: Config, names: Sequence[str], path: Path | None
-) -> dict[str, RunReport]:
+) -> dict[str, RunSummary]:
     """Return a report for each sync that must not run; say what else is worth knowing.
 
     Args:
@@ -44,7 +44,7 @@ def skipped_by_dbt(
     if path is None:
         return {}
     from reverse_etl.config.dbt.results import read_run_results  # noqa: PLC0415 - loads pydantic
-    from reverse_etl.report import RunReport  # noqa: PLC0415 - loads pydantic
+    from reverse_etl.report import RunSummary  # noqa: PLC0415 - loads pydantic
 
     try:
         results = read_run_results(path)
@@ -65,7 +65,7 @@ def skipped_by_dbt(
         trouble = results.trouble(source.dbt_node)
         if trouble is not None:
             text = f"{trouble}; nothing was sent, run this again after a `dbt build` that succeeds"
-            skipped[name] = RunReport(
+            skipped[name] = RunSummary(
                 name, status="skipped", error_code="dbt_not_succeeded", error=text
             )
     return skipped

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, TextIO
+
+from reverse_etl.errors import trace_without_values
 
 _GAP = "  "
 
@@ -24,12 +26,14 @@ class Output:
         json: Whether one JSON document is wanted instead of text.
         quiet: Whether neither is wanted: the caller reads ``result``.
         result: What the document of the command holds, in either mode.
+        notes_as_json: Whether lines on standard error are JSON objects.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
         """Start in text mode; the options decide."""
         self.json = False
         self.quiet = quiet
+        self.notes_as_json = False
         self.result: Mapping[str, Any] = {}
         self._is_done = False
 
@@ -50,7 +54,19 @@ class Output:
 
     def note(self, text: str) -> None:
         """Write a line for a person to standard error."""
-        _write(sys.stderr, f"{visible(text)}\n")
+        self.line(self.noted(text))
+
+    def noted(self, text: str) -> str:
+        """Return a note as the line that it is on standard error."""
+        if not self.notes_as_json:
+            return visible(text)
+        at = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+        about = {"at": f"{at}Z", "level": "warning", "sync": None, "run_id": None}
+        return json.dumps({**about, "message": text.removeprefix("warning: ")})
+
+    def line(self, text: str) -> None:
+        """Write a finished line to standard error."""
+        _write(sys.stderr, f"{text}\n")
 
     def document(self, values: Mapping[str, Any]) -> None:
         """Keep the result; write it with ``--json`` as the one JSON document."""
@@ -78,22 +94,7 @@ class Output:
         """
         name = type(error).__name__
         self.note(f"this is a bug in reverse-etl ({name}); please report it with these lines:")
-        self.note("".join(_trace(error, set())).rstrip())
-
-
-def _trace(error: BaseException, seen: set[int]) -> Iterator[str]:
-    """Yield a traceback in which errors have no text and frames no local variables."""
-    seen.add(id(error))
-    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if earlier is not None and id(earlier) not in seen:
-        yield from _trace(earlier, seen)
-        yield "which led to:\n"
-    yield from traceback.format_tb(error.__traceback__)
-    yield f"{type(error).__name__} (what it says is hidden, as it may quote a row)\n"
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield "among others:\n"
-            yield from _trace(each, seen)
+        self.note("".join(trace_without_values(error)).rstrip())
 
 
 def has_colours(stream: TextIO) -> bool:

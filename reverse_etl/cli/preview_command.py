@@ -65,10 +65,10 @@ def plan(  # noqa: PLR0913 - the options of the command
 
 def _fail(session: Session, sync: str, error: Busy | RunError) -> int:
     """Report a plan that could not be made by the same keys as one that was."""
-    from reverse_etl.report import RunReport  # noqa: PLC0415 - loads pydantic
+    from reverse_etl.report import RunSummary  # noqa: PLC0415 - loads pydantic
 
     status = "busy" if isinstance(error, Busy) else "failed"
-    report = RunReport(sync, status=status, error_code=error.code, error=str(error))
+    report = RunSummary(sync, status=status, error_code=error.code, error=str(error))
     session.output.note(str(error))
     session.output.document(report.document())
     return report.exit_code

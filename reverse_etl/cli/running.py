@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reverse_etl.cli.dbt_outcome import DbtOption, skipped_by_dbt
+from reverse_etl.cli.logs import LogFormat, LogFormatOption, start_log
 from reverse_etl.cli.plan_file import read_plan_file
 from reverse_etl.cli.progress import Told, progress_bars
 from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
 from reverse_etl.cli.signals import Stop
 from reverse_etl.cli.usable import chosen_syncs, refuse_unusable
-from reverse_etl.errors import Busy, ReverseEtlError
+from reverse_etl.errors import ReverseEtlError
 
 if TYPE_CHECKING:
     from reverse_etl.config import Config
-    from reverse_etl.ports import Ports
-    from reverse_etl.report import RunReport
+    from reverse_etl.report import RunSummary
     from reverse_etl.run import Options
 
 SyncsArgument = Annotated[
@@ -59,6 +59,7 @@ def run_sync(  # noqa: PLR0913 - the options of the command
     ] = False,
     plan: PlanOption = None,
     if_dbt_succeeded: DbtOption = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -67,6 +68,7 @@ def run_sync(  # noqa: PLR0913 - the options of the command
     A run sends what changed since the last one, and what that one left open.
     """
     session = session_of(ctx, config, as_json=as_json)
+    start_log(session.output, log_format, every_run=False)
     loaded = session.load()
     names = chosen_syncs(loaded, syncs, every=every)
     options = _options(names, plan, full=full, allow_deletes=allow_deletes)
@@ -75,9 +77,12 @@ def run_sync(  # noqa: PLR0913 - the options of the command
     for report in reports.values():
         tell(session, report)
     wanted = [name for name in names if name not in reports]
-    with Stop(loaded.engine.shutdown_seconds) as stop, progress_bars() as bars:
-        runs = Runs(session, loaded, options, stop, bars)
-        for report in runs.run(wanted):
+    with (
+        Stop(loaded.engine.shutdown_seconds, session.output.noted) as stop,
+        progress_bars() as bars,
+    ):
+        runs = Runs(session, loaded, stop, bars)
+        for report in runs.run(dict.fromkeys(wanted, options)):
             reports[report.sync] = report
             tell(session, report)
     return finish(session, [reports[name] for name in names], stop)
@@ -107,25 +112,23 @@ class Runs:
         self,
         session: Session,
         config: Config,
-        options: Options,
         stop: Stop,
         bars: Callable[[str], Told],
     ) -> None:
-        from reverse_etl.clock import SystemClock  # noqa: PLC0415 - with the next one
-        from reverse_etl.delivery.limiter import Pacers  # noqa: PLC0415 - loads the engine
+        from reverse_etl.ports import Ports  # noqa: PLC0415 - loads the HTTP client
+        from reverse_etl.runner import Runner  # noqa: PLC0415 - loads the engine
 
-        self._session, self._config, self._options = session, config, options
-        self._stop, self._bars = stop, bars
-        # One for all: syncs that use one key share its rate limit.
-        self._pacers = Pacers(SystemClock())
+        self._session, self._config, self._bars = session, config, bars
+        self.runner = Runner(config, Ports(stop=stop))
 
-    def run(self, names: Sequence[str]) -> Iterator[RunReport]:
-        """Run the syncs; yield each report when its run ends."""
+    def run(self, options: Mapping[str, Options]) -> Iterator[RunSummary]:
+        """Run syncs, each with its options; yield each report when its run ends."""
+        names = list(options)
         self._prepare(names)
         # Always in other threads, so that this one is free to hear signals.
         workers = min(max(len(names), 1), self._config.engine.max_parallel_syncs)
         with ThreadPoolExecutor(workers, thread_name_prefix="sync") as pool:
-            running = [pool.submit(self._run_one, name) for name in names]
+            running = [pool.submit(self._run_one, name, options[name]) for name in names]
             for ended in as_completed(running):
                 yield ended.result()
 
@@ -143,30 +146,19 @@ class Runs:
             except ReverseEtlError:
                 continue  # the runs find the same, and report it sync by sync
 
-    def _run_one(self, name: str) -> RunReport:
-        from reverse_etl.report import RunReport  # noqa: PLC0415 - loads pydantic
-        from reverse_etl.run import run_sync  # noqa: PLC0415 - loads the engine
+    def _run_one(self, name: str, options: Options) -> RunSummary:
+        from reverse_etl.report import RunSummary  # noqa: PLC0415 - loads pydantic
 
-        if self._stop():
-            text = "told to stop before this sync had begun"
-            return RunReport(name, status="interrupted", error_code="interrupted", error=text)
         try:
-            return run_sync(self._config, name, self._options, self._ports(name))
-        except ReverseEtlError as error:
-            status = "busy" if isinstance(error, Busy) else "failed"
-            return RunReport(name, status=status, error_code=error.code, error=str(error))
+            return self.runner.run(name, options, self._bars(name))
         except Exception as error:  # noqa: BLE001 - a bug in one sync must not cost the others
             self._session.output.bug(error)
             text = f"a bug in reverse-etl: {type(error).__name__}; standard error has more"
-            return RunReport(name, status="failed", error_code="bug", error=text)
-
-    def _ports(self, name: str) -> Ports:
-        from reverse_etl.ports import Ports  # noqa: PLC0415 - loads the HTTP client
-
-        return Ports(pacers=self._pacers, stop=self._stop, progress=self._bars(name))
+            summary = RunSummary(name, status="failed", error_code="bug", error=text)
+            return self.runner.tell(summary)
 
 
-def tell(session: Session, report: RunReport) -> None:
+def tell(session: Session, report: RunSummary) -> None:
     """Say how one run ended."""
     head, *rest = report.lines()
     session.output.say(head, STYLES.get(report.status, "yellow"))
@@ -177,13 +169,18 @@ def tell(session: Session, report: RunReport) -> None:
         session.output.say(f"  see why with: {why}")
 
 
-def finish(session: Session, reports: Sequence[RunReport], stop: Stop) -> int:
-    """Write the document; return the exit code that stands for all."""
+def finish(
+    session: Session,
+    reports: Sequence[RunSummary],
+    stop: Stop,
+    more: Mapping[str, object] | None = None,
+) -> int:
+    """Write the document, with more in it if need be; return the exit code that stands for all."""
     from reverse_etl.report import worst  # noqa: PLC0415 - loads pydantic
 
     documents = [report.document() for report in reports]
     alone = documents[0] if len(documents) == 1 else {}
-    session.output.document({**alone, "syncs": documents})
+    session.output.document({**alone, **(more or {}), "syncs": documents})
     if len(reports) > 1:
         ended = [report.status for report in reports]
         counts = {status: ended.count(status) for status in dict.fromkeys(ended)}

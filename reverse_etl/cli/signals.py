@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -23,13 +24,17 @@ class Stop:
     end of the grace, ends the process at once: as after a crash, the next run repairs.
     """
 
-    def __init__(self, grace_seconds: float) -> None:
+    def __init__(
+        self, grace_seconds: float, line: Callable[[str], str] = lambda text: text
+    ) -> None:
         """Prepare; nothing changes before the block.
 
         Args:
             grace_seconds: Longest time from the first signal to the end of the process.
+            line: Makes the lines on standard error of what there is to say.
         """
         self._grace_seconds = grace_seconds
+        self._line = line
         self._number: int | None = None
         self._before: dict[int, object] = {}
         self._timer: threading.Timer | None = None
@@ -62,25 +67,23 @@ class Stop:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._number is not None:
             self._restore()
-            _leave(number, "stopped at once")
+            self._leave(number, "stopped at once")
         self._number = number
-        _say(
+        self._say(
             f"stopping: waiting for the requests on the wire, {self._grace_seconds:g} s at most; "
             "the same signal again leaves at once",
         )
         reason = f"the requests on the wire took longer than {self._grace_seconds:g} s"
-        self._timer = threading.Timer(self._grace_seconds, _leave, [number, reason])
+        self._timer = threading.Timer(self._grace_seconds, self._leave, [number, reason])
         self._timer.daemon = True
         self._timer.start()
 
+    def _leave(self, number: int, reason: str) -> None:
+        if os.isatty(2):
+            os.write(2, _SHOW_CURSOR)  # a progress bar hides it
+        self._say(f"{reason}: the next run settles what this one leaves behind")
+        os._exit(_FIRST_SIGNAL_CODE + number)
 
-def _leave(number: int, reason: str) -> None:
-    if os.isatty(2):
-        os.write(2, _SHOW_CURSOR)  # a progress bar hides it
-    _say(f"{reason}: the next run settles what this one leaves behind")
-    os._exit(_FIRST_SIGNAL_CODE + number)
-
-
-def _say(text: str) -> None:
-    # Not sys.stderr: the signal may have come in the middle of a write to it.
-    os.write(2, f"{text}\n".encode())
+    def _say(self, text: str) -> None:
+        # Not sys.stderr: the signal may have come in the middle of a write to it.
+        os.write(2, f"{self._line(text)}\n".encode())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,8 +60,8 @@ def find_config(option: Path | None, environ: Mapping[str, str]) -> Path:
 
 
 def load_config(
-    path: Path,
-    environ: Mapping[str, str],
+    path: Path | str,
+    environ: Mapping[str, str] = os.environ,
     connectors: Mapping[str, type[Connector]] | None = None,
 ) -> Config:
     """Read and check a config file, without contacting anything.
@@ -73,6 +74,7 @@ def load_config(
     Raises:
         ConfigError: The file cannot be used; the error has one line for each problem.
     """
+    path = Path(path)
     variables = {**_read_env_file(path.parent / ".env"), **environ}
     document = _read_document(path, variables)
     return _Load(path, document, Registry(connectors)).config()
@@ -271,7 +273,17 @@ class _Load:
                 found.append(self._validate(NotificationConfig, value, path))
             else:
                 self._problems.add(path, "must be a mapping of keys to values")
+        self._check_each_url_once(raw or [])
         return tuple(notification for notification in found if notification is not None)
+
+    def _check_each_url_once(self, notifications: list[Any]) -> None:
+        """Check that no two entries have one URL: what it was told last is known by its URL."""
+        first: dict[str, int] = {}
+        for index, value in enumerate(notifications):
+            url = value.get("url") if isinstance(value, dict) else None
+            if isinstance(url, str) and first.setdefault(url, index) != index:
+                message = f"is that of notifications[{first[url]}]: put all events of it there"
+                self._problems.add(("notifications", index, "url"), message)
 
     def _syncs(self, destinations: Mapping[str, AccountSettings]) -> dict[str, SyncConfig]:
         """Return the syncs that are valid."""

@@ -47,6 +47,7 @@ DEFAULT_REQUEST_TIMEOUT_SECONDS = 30.0
 SYNC_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _ENDS_LIKE_A_RUN = re.compile(r"_[0-9]+\Z", re.ASCII)
 _LISTED = 30  # words that a message names; a dbt project has more models than anyone reads
+_URL_LETTERS = re.compile(r"[!-~]+", re.ASCII)
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 T = TypeVar("T")
@@ -178,7 +179,7 @@ class EngineConfig(_Model):
         return self.heartbeat_seconds or self.lease_seconds / 3
 
 
-NotificationEvent = Literal["failed", "held", "recovered"]
+NotificationEvent = Literal["failed", "held", "failures", "stale", "recovered"]
 
 
 class NotificationConfig(_Model):
@@ -187,6 +188,18 @@ class NotificationConfig(_Model):
     url: SecretStr
     format: Literal["slack", "json"] = "json"
     on: tuple[NotificationEvent, ...] = Field(default=("failed", "held", "recovered"), min_length=1)
+    failed_percent: Number = Field(
+        default=5,
+        ge=0,
+        le=100,
+        description="failures: more than this share of the changes that a run tried; 0 for any.",
+    )
+    stale_hours: Number = Field(
+        default=24,
+        gt=0,
+        le=87_600,
+        description="stale: no run of a sync with a schedule has succeeded for so long.",
+    )
 
     @field_validator("url")
     @classmethod
@@ -195,6 +208,27 @@ class NotificationConfig(_Model):
         if not _is_safe_url(url.get_secret_value()):
             raise ValueError("must be an https URL (plain http is accepted for loopback only)")
         return url
+
+    @field_validator("url")
+    @classmethod
+    def _plain(cls, url: SecretStr) -> SecretStr:
+        """Refuse what a request line cannot carry, or would leave out."""
+        if not _is_plain_url(url.get_secret_value()):
+            raise ValueError(
+                "must be ASCII without spaces, and without a user name, a fragment (#) and a port "
+                "that is none"
+            )
+        return url
+
+    @model_validator(mode="after")
+    def _heeded(self) -> Self:
+        """Refuse what would have no effect: somebody waits for a message that never comes."""
+        for key, event in (("failed_percent", "failures"), ("stale_hours", "stale")):
+            if key in self.model_fields_set and event not in self.on:
+                raise ValueError(f"{key} has no effect: add {event} to its on, or remove the key")
+        if set(self.on) == {"recovered"}:
+            raise ValueError("recovered alone is never sent: add what a sync recovers from to on")
+        return self
 
 
 def _is_safe_url(url: str) -> bool:
@@ -207,6 +241,16 @@ def _is_safe_url(url: str) -> bool:
     return bool(host) and (
         parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
     )
+
+
+def _is_plain_url(url: str) -> bool:
+    """Whether all of the URL can be sent as it is written."""
+    try:
+        parts = urlsplit(url)
+        has_user, _ = parts.username is not None, parts.port
+    except ValueError:  # e.g. a port of letters
+        return False
+    return _URL_LETTERS.fullmatch(url) is not None and not (has_user or parts.fragment)
 
 
 def _as_list(value: Any) -> Any:  # noqa: ANN401 - anything a file may hold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -73,6 +74,7 @@ class Wire:
         before_request: Called right before each start; renews or checks the lease.
         is_transient: See :meth:`reverse_etl.connector.DestinationObject.is_transient`.
         requests_sent: Requests started so far, all of them.
+        answers: How many were answered so far, by HTTP status; 0 for those without any answer.
     """
 
     transport: Transport
@@ -84,6 +86,7 @@ class Wire:
     before_request: Callable[[], None] = _nothing
     is_transient: Callable[[Batch | None, Response], bool] = _by_status
     requests_sent: int = field(default=0, init=False)
+    answers: Counter[int] = field(default_factory=Counter, init=False)
     _flying: dict[int, Call] = field(default_factory=dict, init=False, repr=False)
     # One slot per endpoint is reserved ahead, whichever call will use it: so a hold or a stop
     # wastes one slot at most.
@@ -171,6 +174,7 @@ class Wire:
             call = self._flying.pop(ticket, None)
             if call is not None:  # else: the request of an earlier, broken-off delivery
                 call.flying = False
+                self.answers[0 if isinstance(answer, NoAnswer) else answer.status] += 1
                 answers.append((call, answer))
         return answers
 

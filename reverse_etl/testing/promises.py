@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from reverse_etl.connector import NoAnswer, Response
-from reverse_etl.report import RunReport
+from reverse_etl.report import RunSummary
 from reverse_etl.testing.destination import (
     BULK_UPDATE,
     FOREIGN,
@@ -85,7 +85,7 @@ class PlayedRun:
     round: Round
     expected: Expected
     run_id: int | None = None
-    report: RunReport | None = None
+    report: RunSummary | None = None
     raised: str | None = None
     wires: list[Wire] = field(default_factory=list)
     before: Believed = field(default_factory=Believed)
@@ -450,7 +450,7 @@ class Books:
 # --- the promises --------------------------------------------------------------------------
 
 
-def check_report(run: PlayedRun, report: RunReport) -> None:
+def check_report(run: PlayedRun, report: RunSummary) -> None:
     """A run says what it did, and does nothing when nothing is planned or the brake holds it."""
     if not any(report.planned.values()):
         demand(not run.sent, "a run with nothing planned makes no request", run.number)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, String
+from sqlalchemy import BigInteger, DateTime, String
 
 from reverse_etl.errors import Busy, WarehouseError
 from reverse_etl.warehouse.statements import control
@@ -63,10 +63,18 @@ def _let_move(tx: Transaction) -> None:
     tx.add_column(tx.warehouse.tables.state, "moved_to", String())
 
 
+def _run_by_itself(tx: Transaction) -> None:
+    state = tx.warehouse.tables.state
+    tx.add_column(state, "alerts", String())
+    tx.add_column(state, "sync_log_retention_days", BigInteger())
+    tx.add_column(state, "due_after", DateTime())
+
+
 MIGRATIONS = (
     Migration(2, "which fields were sent is remembered", _remember_fields),
     Migration(3, "the rows of snapshot and plan are counted", _count_rows),
     Migration(4, "a sync can move to another warehouse", _let_move),
+    Migration(5, "ticks, alerts and the log's retention are remembered", _run_by_itself),
 )
 
 

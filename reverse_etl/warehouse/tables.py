@@ -17,7 +17,12 @@ changes are a promise to users' dashboards: columns are added, never renamed. Th
 ``snapshot_rows`` and ``changes_rows`` are how many rows the committed run left in its snapshot and
 in its plan: a table that has another number of rows was changed by hand (``damage.py``).
 
-``moved_to`` is where the tables that count are, when these are not (``moving.py``).
+``moved_to`` is where the tables that count are, when these are not (``move.py``).
+
+``due_after`` is the tick that was served last, or the moment at which a scheduler first saw the
+sync: it is due when a later tick has come (``due.py``). ``alerts`` is what each webhook was told
+last (``alerts.py``). ``sync_log_retention_days`` is what the config of the last committed run says,
+so that the log of a sync that is in no config any more still goes in time (``retention.py``).
 
 ``fields`` and ``_fields`` are the destination fields that a person may hold from us, for
 destinations where a delete clears them: *field sets* (``statements/field_sets.py``), else NULL.
@@ -56,7 +61,7 @@ if TYPE_CHECKING:
     from reverse_etl.warehouse.sql import Chosen
 
 # A change of the control tables, or of run tables that are read later, is a step of migrations.py.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 RUN_TABLES = ("snapshot", "refused", "changes", "outcomes")
 
@@ -84,10 +89,10 @@ class ControlTables:
         self.state = self._table(
             "sync_state",
             text="sync_name lease_owner account_host account_kind account_object target_id"
-            " target_name mapping moved_to",
+            " target_name mapping moved_to alerts",
             number="lease_token last_run_id committed_run_id position send_limit requests_sent"
-            " snapshot_rows changes_rows",
-            time="lease_expires_at target_created_at",
+            " snapshot_rows changes_rows sync_log_retention_days",
+            time="lease_expires_at target_created_at due_after",
         )
         self.runs = self._table(
             "sync_runs",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import httpx
 import psycopg
 import pytest
 
@@ -526,6 +527,175 @@ def under_way_slowly(project: Project) -> Iterator[subprocess.Popen[str]]:
         process.kill()
         process.wait()
         project.sandbox.faults = []
+
+
+# --- by itself -----------------------------------------------------------------------------
+
+
+def let_be_due(project: Project) -> None:
+    """Let the last tick that was served be long ago."""
+    project.execute("update reverse_etl.sync_state set due_after = timestamp '2026-01-01 00:00:00'")
+
+
+def scheduled(project: Project) -> list[tuple[Any, ...]]:
+    """Return trigger and tick of the runs."""
+    return project.execute(
+        "select trigger, scheduled_for from reverse_etl.sync_runs order by sync_run_id"
+    )
+
+
+def test_run_due_serves_what_is_due_and_nothing_else(project: Project) -> None:
+    project.people(1, 2)
+    first = project.here("run-due", "--json")
+    assert (first.code, first.document["syncs"]) == (0, [])
+    (waiting,) = first.document["waiting"]
+    assert waiting["sync"] == "people", "the other sync has no schedule"
+    assert project.members() == set()
+
+    let_be_due(project)
+    due = project.here("run-due", "--json")
+    assert (due.code, due.document["status"], due.document["run_id"]) == (0, "succeeded", 1)
+    assert due.document["succeeded"] == counts(insert=2)
+    ((trigger, tick),) = scheduled(project)
+    assert (trigger, (tick.minute, tick.second)) == ("schedule", (0, 0))
+
+    again = project.here("run-due")
+    assert (again.code, again.out) == (0, f"people: next due {waiting['next_tick']}\n")
+    assert len(scheduled(project)) == 1
+    assert project.members() == addresses(1, 2)
+
+
+def test_run_due_now_does_not_wait_for_a_first_tick(project: Project) -> None:
+    project.people(1)
+    assert project.here("run-due", "--now", "--json").document["status"] == "succeeded"
+    assert project.here("run-due", "--now", "--json").document["syncs"] == []
+
+
+def test_run_due_ends_as_the_run_did(on_duckdb: Project) -> None:
+    on_duckdb.people(1)
+    on_duckdb.execute("insert into people values (2, 'nobody', 'free')")
+    assert on_duckdb.here("run-due", "--now").code == 3
+    on_duckdb.sandbox.faults = [Fault("status", match=SUBSCRIBE, status=401)]
+    on_duckdb.people(3)
+    let_be_due(on_duckdb)
+    done = on_duckdb.here("run-due", "--json")
+    assert (done.code, done.document["status"]) == (1, "failed")
+    on_duckdb.config.write_text("syncs: {}")
+    assert on_duckdb.here("run-due").code == 2
+
+
+def test_run_due_on_a_file_that_is_open_elsewhere_is_busy(on_duckdb: Project) -> None:
+    on_duckdb.people(1)
+    on_duckdb.here("run-due")
+    let_be_due(on_duckdb)
+    with duckdb.connect(on_duckdb.url.removeprefix("duckdb:///")):
+        done = on_duckdb.run("run-due", "--json")
+    assert (done.code, done.document["status"]) == (5, "busy")
+    assert on_duckdb.run("run-due", "--json").document["status"] == "succeeded", "it stayed due"
+
+
+def test_of_two_run_due_at_the_same_moment_one_serves_the_tick(on_postgresql: Project) -> None:
+    on_postgresql.people(*range(1, 30))
+    on_postgresql.here("run-due")
+    for turn in range(1, 4):
+        let_be_due(on_postgresql)
+        started = [on_postgresql.start("run-due", "--json") for _ in range(3)]
+        ended = [on_postgresql.end(process) for process in started]
+        # One that is busy, or finds the tick served; nobody sends it again.
+        assert {done.code for done in ended} <= {0, 5}
+        assert 0 in {done.code for done in ended}
+        assert len(scheduled(on_postgresql)) == turn
+    assert sum(on_postgresql.sent()) == 29
+
+
+def test_the_log_as_json_has_the_sync_and_the_run_on_every_line(on_duckdb: Project) -> None:
+    on_duckdb.people(1)
+    on_duckdb.here("run-due")
+    let_be_due(on_duckdb)
+    done = on_duckdb.run("run-due", "--json", "--log-format", "json")
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    assert {(line["sync"], line["run_id"]) for line in lines} == {("people", 1)}
+    (ended,) = [line for line in lines if "status" in line]
+    assert (ended["status"], ended["succeeded"]) == ("succeeded", counts(insert=1))
+    assert all(line["at"].endswith("Z") for line in lines)
+    assert {line["level"] for line in lines} <= {"info", "warning"}
+    assert "p1@example.com" not in done.err
+
+
+@contextmanager
+def serving(project: Project, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the scheduler while a tick is due."""
+    project.here("run-due")
+    let_be_due(project)
+    process = project.start("serve", "--port", "0", *words)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_serve_runs_what_is_due_and_ends_in_order(project: Project) -> None:
+    project.people(1, 2, 3)
+    with serving(project, "--log-format", "json") as process:
+        until(lambda: len(project.members()) == 3, process)
+        process.send_signal(signal.SIGTERM)
+        done = project.end(process)
+    assert (done.code, done.out) == (143, "")
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    assert {"at", "level", "sync", "run_id", "message"} <= set.intersection(*map(set, lines))
+    assert lines[-1]["message"] == "stopped"
+    assert project.runs() == [(1, "succeeded")]
+    assert [trigger for trigger, _ in scheduled(project)] == ["schedule"]
+
+
+def test_serve_told_to_stop_settles_what_is_on_the_wire(project: Project) -> None:
+    project.write(account=ONE_AT_A_TIME)
+    project.people(*range(1, 101))
+    with serving(project) as process:
+        until(lambda: sum(project.sent()) >= 15, process)
+        process.send_signal(signal.SIGTERM)
+        done = project.end(process)
+    assert done.code == 143
+    assert project.runs() == [(1, "interrupted")]
+    assert 15 <= sum(project.sent()) < 100
+    rest = project.run("run-sync", "people", "--json")
+    assert rest.document["succeeded"]["insert"] == 100 - len(
+        project.execute("select identity from reverse_etl.sync_log where sync_run_id = 1")
+    )
+    assert project.members() == addresses(*range(1, 101))
+
+
+def test_serve_answers_over_http_where_it_says(on_duckdb: Project) -> None:
+    on_duckdb.people(1)
+    with serving(on_duckdb) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        url = said.split("; ")[1].split()[0]
+        assert httpx.get(f"{url}/healthz").json()["status"] == "ok"
+        until(lambda: 'runs_total{status="succeeded"' in httpx.get(f"{url}/metrics").text, process)
+        port = url.rpartition(":")[2]
+        taken = on_duckdb.run("serve", "--port", port)
+        assert taken.code == 2
+        assert f"cannot listen on 127.0.0.1:{port}" in taken.err
+        process.send_signal(signal.SIGINT)
+        assert on_duckdb.end(process).code == 130
+
+
+def test_retain_forgets_the_old_log_of_syncs_that_do_not_run_any_more(project: Project) -> None:
+    project.people(1, 2, plan="paid")
+    assert project.here("run-sync", "--all").code == 0
+    for table, column in (("sync_log", "sync_finished_at"), ("sync_runs", "finished_at")):
+        old = f"set {column} = timestamp '2026-01-01 00:00:00'"
+        project.execute(f"update reverse_etl.{table} {old}")
+    # One sync is paused, the other was removed from the config.
+    text = project.config.read_text()
+    project.config.write_text(text[: text.index("  payers:")])
+    done = project.here("retain", "--json")
+    assert (done.code, done.document["shortened"]) == (0, {"local": ["payers", "people"]})
+    assert project.execute("select count(*) from reverse_etl.sync_log") == [(0,)]
+    assert project.here("retain", "--json").document["shortened"] == {"local": []}
+    assert project.here("run-sync", "people", "--json").document["planned"] == counts()
 
 
 # --- looking -------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from connectors.iterable.sandbox.people import ProjectType
     from reverse_etl.connector import AccountSettings, Answer, Request
     from reverse_etl.delivery.transport import Transport
-    from reverse_etl.report import RunReport
+    from reverse_etl.report import RunSummary
     from tests.world import World
 
     NewWorld = Callable[[ProjectType], World]
@@ -541,7 +541,7 @@ class Pair:
     account: dict[str, Any] = field(default_factory=dict)
     starts: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
 
-    def run(self) -> dict[str, RunReport]:
+    def run(self) -> dict[str, RunSummary]:
         """Run both at the same time."""
         names = ["first", "second"]
         clock = MeetingClock(len(names))
@@ -554,7 +554,7 @@ class Pair:
 
     def _run(
         self, name: str, clock: MeetingClock, pacers: Pacers, creators: threading.Barrier
-    ) -> RunReport:
+    ) -> RunSummary:
         starts = self.starts.setdefault(name, [])
 
         def transport(account: AccountSettings) -> Transport:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from connectors.iterable.sandbox import Fault
+from reverse_etl.schedule import Tick
 
 if TYPE_CHECKING:
     from tests.world import World
@@ -85,7 +86,7 @@ def test_a_scheduled_run(world: World) -> None:
     """`trigger` and `scheduled_for` tell which tick a run serves; NULL for manual runs."""
     tick = datetime(2026, 11, 22, 1, 30)  # noqa: DTZ001 - our tables hold UTC without a zone
     world.put_emails("ada")
-    world.run(trigger="schedule", scheduled_for=tick)
+    world.run(tick=Tick(tick, None))
     world.run()
     assert [(row["trigger"], row["scheduled_for"]) for row in world.runs()] == [
         ("schedule", tick),

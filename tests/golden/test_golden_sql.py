@@ -484,6 +484,10 @@ def of_control(warehouse: Warehouse) -> dict[str, list[Statement]]:
         "read_state": [control.read_state(state, SYNC)],
         "commit_run": [commit],
         "keep_target": [control.keep_target(state, SYNC, 7, "12", NOW)],
+        "keep_alerts": [
+            control.hold_alerts(state, SYNC),
+            control.keep_alerts(state, SYNC, '{"5e0cc35bc4ea1d73": "failed"}'),
+        ],
         "advance": [advance],
         "still_mine": [control.still_mine(state, SYNC, 7)],
         "start_run": [control.start_run(runs, start)],

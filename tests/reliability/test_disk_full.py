@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from reverse_etl.config import load_config
-from reverse_etl.report import RunReport
+from reverse_etl.report import RunSummary
 from reverse_etl.run import run_sync
 from reverse_etl.testing.site import PATIENCE_SECONDS, Site
 
@@ -182,7 +182,7 @@ def small_files(site: Site) -> Iterator[None]:
         limit("unlimited")
 
 
-def run(site: Site) -> RunReport:
+def run(site: Site) -> RunSummary:
     """Run the sync in this process."""
     site.destination.recorder.clear()
     return run_sync(load_config(site.write_config(), site.variables), site.name)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from reverse_etl.cli import app
 from reverse_etl.config import load_config
 from reverse_etl.errors import Busy, RightsError, WarehouseError
-from reverse_etl.report import RunReport
+from reverse_etl.report import RunSummary
 from reverse_etl.run import Options, run_sync
 from reverse_etl.testing.site import Site
 from reverse_etl.warehouse.migrations import MIGRATIONS
@@ -58,7 +58,7 @@ def command(
     return run
 
 
-def run(site: Site, **options: Any) -> RunReport:
+def run(site: Site, **options: Any) -> RunSummary:
     """Run the sync in this process; the recorder holds what this run sent."""
     site.destination.recorder.clear()
     config = load_config(site.write_config(), site.variables)

@@ -20,7 +20,7 @@ from reverse_etl.cli.app import run
 from reverse_etl.cli.output import Output, aligned, moment, visible
 from reverse_etl.cli.signals import Stop
 from reverse_etl.clock import SystemClock
-from reverse_etl.report import EXIT_CODES, RunReport, counted, worst
+from reverse_etl.report import EXIT_CODES, RunSummary, counted, worst
 
 KEY = "canary-5c31"
 CONFIG = """\
@@ -80,8 +80,8 @@ def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     listed = shown.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     assert [line.split()[0] for line in listed] == [
-        *("demo", "validate", "check", "plan", "run-sync", "audit", "status", "runs", "failures"),
-        *("lists", "move", "sandbox", "schema"),
+        *("demo", "validate", "check", "plan", "run-sync", "run-due", "serve", "audit", "status"),
+        *("runs", "failures", "retain", "lists", "move", "test-notifications", "sandbox", "schema"),
     ]
     assert "130, 143  interrupted" in shown
 
@@ -332,7 +332,7 @@ def test_the_exit_codes_of_the_contract() -> None:
         "busy": 5,
         "interrupted": 130,
     }
-    assert RunReport("s", status="held").exit_code == 4
+    assert RunSummary("s", status="held").exit_code == 4
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_no_schedule_is_shown_where_there_is_no_sync(
     assert capsys.readouterr().out == "config ok: 0 syncs\n"
 
 
-def test_the_example_config_is_valid_and_says_what_this_version_cannot_do_yet(
+def test_the_example_config_is_valid(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ITERABLE_API_KEY", "k")
@@ -454,5 +454,4 @@ def test_the_example_config_is_valid_and_says_what_this_version_cannot_do_yet(
 
     shown = capsys.readouterr()
     assert "config ok: 2 syncs" in shown.out
-    assert "syncs.vip_customers.schedule: nothing runs schedules in this version yet" in shown.err
-    assert shown.err.count("warning: ") == 1
+    assert shown.err == ""

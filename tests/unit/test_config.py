@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from connectors.iterable import IterableConnector
-from reverse_etl.config import Config, find_config, load_config
+from reverse_etl.config import Config, NotificationConfig, find_config, load_config
 from reverse_etl.config.editor_schema import json_schema
 from reverse_etl.config.load import absolute_url
 from reverse_etl.connector import (
@@ -126,6 +126,27 @@ def test_the_example_loads_and_shows_every_option(tmp_path: Path) -> None:
     assert {key for key in options if f"{key}:" not in text} == set()
 
 
+def test_the_notifications_of_the_example_load(tmp_path: Path) -> None:
+    """They are commented out as a whole, so they are tried as a whole."""
+    text = (ROOT / "config.example.yaml").read_text(encoding="utf-8")
+    head, _, rest = text.partition("# notifications:\n")
+    block, _, tail = rest.partition("\nsyncs:")
+    lines = [line.removeprefix("# ") for line in block.splitlines()]
+    path = tmp_path / "config.yaml"
+    path.write_text("\n".join((f"{head}notifications:", *lines, f"\nsyncs:{tail}")))
+    variables = {"ITERABLE_API_KEY": "a" * 32, "SLACK_WEBHOOK": "https://hooks.example.com/x"}
+    config = load_config(path, variables, {"iterable": IterableConnector})
+    (found,) = config.notifications
+    assert found.model_fields_set == set(NotificationConfig.model_fields)
+
+
+def test_who_is_told_of_what_by_default(write: Write) -> None:
+    path = write(f"notifications: [{{url: https://hooks.example.com/x}}]\n{MINIMAL}")
+    (found,) = load(path).notifications
+    assert found.on == ("failed", "held", "recovered")
+    assert (found.format, found.failed_percent, found.stale_hours) == ("json", 5, 24)
+
+
 def test_the_example_loads_with_each_comment_taken_away(tmp_path: Path) -> None:
     """Every option that is commented out is valid where it stands, one at a time."""
     lines = (ROOT / "config.example.yaml").read_text(encoding="utf-8").splitlines()
@@ -187,6 +208,10 @@ engine:
    shutdown_seconds: 0}
 notifications:
   - {url: "https://hooks.example.com/x", format: slack, on: [failed]}
+  - url: "https://hooks.example.com/y?sig=%2F"
+    on: [failures, stale]
+    failed_percent: 2.5
+    stale_hours: 0.5
 syncs:
   vips:
     source: {warehouse: local, query: select 1, primary_key: [a, b]}
@@ -213,7 +238,12 @@ syncs:
     assert config.warehouses["local"].url.get_secret_value() == "postgresql+psycopg://u:p@h/db"
     assert config.engine.checkpoint_seconds == 0.5
     assert config.engine.heartbeat == config.engine.heartbeat_seconds == 4.5
-    assert config.notifications[0].on == ("failed",)
+    first, second = config.notifications
+    assert (first.on, first.failed_percent, first.stale_hours) == (("failed",), 5, 24)
+    assert first.format == "slack"
+    assert (second.on, second.format) == (("failures", "stale"), "json")
+    assert (second.failed_percent, second.stale_hours) == (2.5, 0.5)
+    assert second.url.get_secret_value() == "https://hooks.example.com/y?sig=%2F"
     assert sync.source.primary_key == ("a", "b")
     assert sync.schedule == Basic(timedelta(hours=1), time(12, 30))
     assert config.sync("crons").schedule == Cron("*/15 * * * *")

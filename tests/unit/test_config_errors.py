@@ -336,8 +336,27 @@ TAG = "a YAML tag (!) is not accepted; remove it, or put the value in quotes"
         ("warehouses:", "notifications: {url: x}\nwarehouses:",
          ":1:1: notifications: must be a list: write - before each entry"),
         ("warehouses:", "notifications: [{url: 'https://h/x', on: [fialed]}]\nwarehouses:",
-         (":1:43: notifications[0].on[0]: must be failed or held or recovered, got 'fialed'; did you "
-         "mean failed?")),
+         (":1:43: notifications[0].on[0]: must be failed or held or failures or stale or recovered, got "
+         "'fialed'; did you mean failed?")),
+        ("warehouses:", "notifications: [{url: 'https://h/x', on: [recovered]}]\nwarehouses:",
+         (":1:17: notifications[0]: recovered alone is never sent: add what a sync recovers from to on")),
+        ("warehouses:", "notifications: [{url: 'https://h/x', failed_percent: 5}]\nwarehouses:",
+         (":1:17: notifications[0]: failed_percent has no effect: add failures to its on, or remove the "
+          "key")),
+        ("warehouses:", "notifications: [{url: 'https://h/x', on: [failures], stale_hours: 24}]\nwarehouses:",
+         ":1:17: notifications[0]: stale_hours has no effect: add stale to its on, or remove the key"),
+        ("warehouses:", "notifications: [{url: 'https://h/x', on: [failures], failed_percent: 101}]\nwarehouses:",
+         ":1:70: notifications[0].failed_percent: must be at most 100, got 101"),
+        ("warehouses:", "notifications: [{url: 'https://h/x', on: [failures], failed_percent: -1}]\nwarehouses:",
+         ":1:70: notifications[0].failed_percent: must be at least 0, got -1"),
+        ("warehouses:", "notifications: [{url: 'https://h/x', on: [stale], stale_hours: 0}]\nwarehouses:",
+         ":1:64: notifications[0].stale_hours: must be more than 0, got 0"),
+        ("warehouses:", "notifications: [{url: 'https://h/x'}, {url: 'https://h/x'}]\nwarehouses:",
+         ":1:45: notifications[1].url: is that of notifications[0]: put all events of it there"),
+        *(("warehouses:", f"notifications: [{{url: 'https://{rest}'}}]\nwarehouses:",
+           (":1:23: notifications[0].url: must be ASCII without spaces, and without a user name, a "
+            "fragment (#) and a port that is none"))
+          for rest in ("h/ä", "h/a b", "user:word@h/x", "h/x#y", "h:x/y", "h:99999/y")),
         ("warehouses:", "notifications: [{url: 'http://h/x'}]\nwarehouses:",
          (":1:23: notifications[0].url: must be an https URL (plain http is accepted for loopback "
          "only)")),

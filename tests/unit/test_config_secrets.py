@@ -155,6 +155,15 @@ IN_THE_FILE = [
     ('"duckdb:///x.duckdb"', f"postgresql://u:{CANARY}@h/db\n    shcema: {CANARY}"),
     ("warehouses:", f"notifications:\n  - url: http://hooks.example.com/{CANARY}\nwarehouses:"),
     ("warehouses:", f"notifications:\n  - url: http://[{CANARY}\nwarehouses:"),
+    ("warehouses:", f"notifications:\n  - url: https://h/{CANARY} x\nwarehouses:"),
+    (
+        "warehouses:",
+        f"notifications: [{{url: https://h/{CANARY}}}, {{url: https://h/{CANARY}}}]\nwarehouses:",
+    ),
+    (
+        "warehouses:",
+        f"notifications:\n  - {{url: https://h/{CANARY}, stale_hours: 2}}\nwarehouses:",
+    ),
     ("warehouses:", f"notifications:\n  - {CANARY}\nwarehouses:"),
     ("warehouses:", f"notifications: {CANARY}\nwarehouses:"),
 ]
@@ -197,6 +206,7 @@ IN_THE_ENVIRONMENT = [
     "notifications: [{url: '${X}'}]\n",
     "notifications: [{url: 'https://h/', on: ['${X}']}]\n",
     "notifications: [{url: 'https://h/', format: '${X}'}]\n",
+    "notifications: [{url: 'https://h/', on: [failures], failed_percent: '${X}'}]\n",
 ]
 
 

@@ -20,7 +20,7 @@ from reverse_etl.connector import AccountSettings, Identifier, Operation, Reques
 from reverse_etl.delivery.transport import Transport
 from reverse_etl.errors import RightsError, SourceError, WarehouseError
 from reverse_etl.ports import Ports, http_transport
-from reverse_etl.report import RunReport
+from reverse_etl.report import RunSummary
 from reverse_etl.run import Options, run_sync
 from reverse_etl.testing.mariadb import MariaDBServer, running_server, what_is_missing
 from reverse_etl.testing.patience import PatientClock, PatientTransport
@@ -452,7 +452,7 @@ class World:
                 f"INSERT INTO shop.people VALUES ({n}, '{name}@x.com', '{plan}', true)"
             )
 
-    def run(self, **options: Any) -> RunReport:
+    def run(self, **options: Any) -> RunSummary:
         """Run the sync."""
         transports: list[PatientTransport] = []
 

@@ -22,7 +22,7 @@ from reverse_etl.config import load_config
 from reverse_etl.connector import AccountSettings, Operation
 from reverse_etl.delivery.transport import Transport
 from reverse_etl.ports import Ports, http_transport
-from reverse_etl.report import RunReport
+from reverse_etl.report import RunSummary
 from reverse_etl.run import Options, run_sync
 from reverse_etl.testing.patience import PatientClock, PatientTransport
 
@@ -56,7 +56,7 @@ class Shop:
         engine.dispose()
         return rows
 
-    def run(self, **options: Any) -> RunReport:
+    def run(self, **options: Any) -> RunSummary:
         document = {
             "warehouses": {
                 "shop": {"url": self.url, "schema": "reverse_etl", "control": "kept"},

@@ -1,7 +1,7 @@
 """The lease, the pointer to the last committed run, and the rows of ``sync_runs``.
 
 Whoever changes ``sync_state`` names its fencing token; a statement that finds another token
-changes nothing, and the caller stops.
+changes nothing, and the caller stops. Only ``alerts`` and the first ``due_after`` need none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sqlalchemy import (
 from reverse_etl.warehouse.shape import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from sqlalchemy import Table, TableClause
@@ -122,8 +122,11 @@ def commit_run(  # noqa: PLR0913 - the commit point names all that it makes true
     account: dict[str, Any],
     snapshot_rows: int | None = None,
     changes_rows: int | None = None,
+    sync_log_retention_days: int | None = None,
+    served: datetime | None = None,
 ) -> Update:
-    """Point to this run: from here on it is the base, and its plan the last one."""
+    """Point to this run: from here on it is the base, its plan the last one, its tick served."""
+    ticks = {} if served is None else {"due_after": served}
     return _mine(state, sync_name, token).values(
         committed_run_id=run_id,
         position=0,
@@ -132,8 +135,35 @@ def commit_run(  # noqa: PLR0913 - the commit point names all that it makes true
         mapping=mapping,
         snapshot_rows=snapshot_rows,
         changes_rows=changes_rows,
+        sync_log_retention_days=sync_log_retention_days,
         **account,
+        **ticks,
     )
+
+
+def serve_tick(state: Table, sync_name: str, token: int, tick: datetime) -> Update:
+    """Note a tick as served, without a commit: nothing changes but when the sync is due next."""
+    return _mine(state, sync_name, token).values(due_after=tick)
+
+
+def see_sync(state: Table, sync_name: str, now: datetime) -> Update:
+    """Note when a scheduler first saw a sync; nothing changes where one has."""
+    row = state.c
+    return (
+        update(state)
+        .where(row.sync_name == sync_name, row.due_after.is_(None))
+        .values(due_after=now)
+    )
+
+
+def hold_alerts(state: Table, sync_name: str) -> Update:
+    """Keep others from changing what the webhooks were told, until the transaction ends."""
+    return update(state).where(state.c.sync_name == sync_name).values(alerts=state.c.alerts)
+
+
+def keep_alerts(state: Table, sync_name: str, alerts: str | None) -> Update:
+    """Keep what the webhooks were told; needs no lease, as no run reads it."""
+    return update(state).where(state.c.sync_name == sync_name).values(alerts=alerts)
 
 
 def keep_target(
@@ -187,6 +217,19 @@ def unfinished_runs(runs: Table, sync_name: str) -> Chosen:
         select(row.sync_run_id, row.started_at)
         .where(row.sync_name == sync_name, row.status.in_(["planning", "delivering"]))
         .order_by(row.sync_run_id)
+    )
+
+
+def last_successes(runs: Table, sync_names: Collection[str]) -> Chosen:
+    """Read when each sync last delivered what it had planned, failed records or not."""
+    row = runs.c
+    return (
+        select(row.sync_name, func.max(row.finished_at))
+        .where(
+            row.sync_name.in_(sync_names),
+            row.status.in_(["succeeded", "completed_with_failures"]),
+        )
+        .group_by(row.sync_name)
     )
 
 

@@ -22,6 +22,19 @@ def last_run_before(runs: Table, sync_name: str, moment: datetime) -> Chosen:
     )
 
 
+def noted_rules(state: Table) -> Chosen:
+    """Read for how many days each sync keeps its log, as its last committed run noted it."""
+    row = state.c
+    return select(row.sync_name, row.sync_log_retention_days).order_by(row.sync_name)
+
+
+def has_lines_before(log: Table, sync_name: str, moment: datetime) -> Chosen:
+    """Look for one line of runs that had finished before a moment."""
+    row = log.c
+    old = [row.sync_name == sync_name, row.sync_finished_at < moment]
+    return select(func.count()).select_from(select(row.sync_name).where(*old).limit(1).subquery())
+
+
 def forget_run(ledger: Table, sync_name: str, run_id: int) -> Delete:
     """Drop the lines of one run."""
     row = ledger.c
