@@ -87,14 +87,15 @@ SOAK_POSTGRES_SEEDS ?= 1-30000
 SOAK_LOOSE_SEEDS ?= 1-5000
 SOAK_KILLS ?= 500
 SOAK_TRANSPORT ?= 1000
+SOAK_MINUTES ?= 60
 SOAK_EXAMPLES ?= 2000
 SOAK_JOBS ?= $(shell nproc)
 ON_POSTGRES := $(BIN)/python -m reverse_etl.testing.postgres $(BIN)/python -m
 
 .PHONY: soak soak-rules soak-seeds soak-loose-seeds soak-postgres-seeds soak-examples soak-points \
-	soak-kills soak-transport
-soak: soak-rules soak-kills soak-transport soak-points soak-examples soak-seeds soak-loose-seeds \
-	soak-postgres-seeds
+	soak-kills soak-transport soak-serve
+soak: soak-rules soak-kills soak-transport soak-serve soak-points soak-examples soak-seeds \
+	soak-loose-seeds soak-postgres-seeds
 
 soak-rules: $(DEV_STAMP)
 	$(BIN)/python -m reverse_etl.testing.rules --histories $(SOAK_HISTORIES) --jobs $(SOAK_JOBS)
@@ -120,6 +121,10 @@ soak-points: $(DEV_STAMP)
 soak-kills: $(DEV_STAMP)
 	$(BIN)/python -m reverse_etl.testing.kills --kills $(SOAK_KILLS) --warehouse duckdb
 	$(BIN)/python -m reverse_etl.testing.kills --kills $(SOAK_KILLS) --warehouse postgresql
+
+soak-serve: $(DEV_STAMP)
+	$(BIN)/python -m reverse_etl.testing.serving --minutes $(SOAK_MINUTES)
+	$(ON_POSTGRES) reverse_etl.testing.serving --minutes $(SOAK_MINUTES) --url {url}
 
 soak-transport: $(DEV_STAMP)
 	TRANSPORT_CASES=$(SOAK_TRANSPORT) $(BIN)/python -m pytest tests/reliability/transport \

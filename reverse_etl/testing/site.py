@@ -156,6 +156,7 @@ class Destination:
     """The sandbox in a process of its own, with a recorder in front of it.
 
     Attributes:
+        url: Where the sandbox itself answers.
         relay: What the command speaks to.
         recorder: What is written down.
     """
@@ -165,6 +166,7 @@ class Destination:
         self.recorder = Recorder()
         self.relay = relay
         relay.script = self.recorder
+        self.url = sandbox_url
         self._host = urlsplit(sandbox_url).netloc
 
     def ask(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
