@@ -235,7 +235,7 @@ class Soak:
                 self._insert(self.rng.randrange(1, 15)),
                 f"delete from people where id between {low} and {low + self.rng.randrange(9)}",  # noqa: S608 - numbers
                 f"update people set plan = case plan when 'paid' then 'free' else 'paid' end"  # noqa: S608 - as above
-                f" where id % 97 = {self.rng.randrange(97)}",
+                f" where mod(id, 97) = {self.rng.randrange(97)}",
             )
         except Busy:
             return
