@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = "1.0"
 
 EXIT_CODES = {
+    "planning": 1,  # not ended yet: nobody may take it for done
     "planned": 0,
     "succeeded": 0,
     "skipped": 0,
@@ -205,7 +206,7 @@ class RunSummary:
 
     def sentence(self) -> str:
         """Return the run in one sentence that names nobody."""
-        run = f"run {self.run_id}" if self.run_id is not None else "no run"
+        run = f"run {self.run_id} " if self.run_id is not None else ""
         facts = [
             f"{operation.value} {self.succeeded[operation]} of {planned}"
             for operation, planned in self.planned.items()
@@ -214,7 +215,7 @@ class RunSummary:
         if sum(self.failed.values()):
             facts.append(f"{sum(self.failed.values())} failed")
         counts = f" ({', '.join(facts)})" if facts else ""
-        text = f"{self.sync}: {run} {self.status.replace('_', ' ')}{counts}"
+        text = f"{self.sync}: {run}{self.status.replace('_', ' ')}{counts}"
         reason = self.error_brief or self.error
         return f"{text}: {reason}" if reason else text
 

@@ -71,9 +71,14 @@ def _rules(config: Config, warehouse: Warehouse) -> dict[str, int]:
 
 
 def _has_old_lines(warehouse: Warehouse, name: str, days: int) -> bool:
+    tables = warehouse.tables
     with warehouse.transaction() as tx:
         oldest = tx.now() - timedelta(days=days)
-        found = tx.scalar(retention.has_lines_before(warehouse.tables.log, name, oldest))
+        # As forget_log: lines of a run that has no end yet stay, however old they are.
+        last = tx.control.scalar(retention.last_run_before(tables.runs, name, oldest))
+        found = last is not None and tx.scalar(
+            retention.has_lines_before(tables.log, name, last + 1, oldest)
+        )
         tx.abandon()
     return bool(found)
 

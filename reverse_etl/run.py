@@ -549,6 +549,12 @@ class Run:
     def _deliver_over(self, transport: Transport, plan: Plan) -> Delivery:
         wire = self._wire(transport)
         try:
+            return self._deliver_by(wire, plan)
+        finally:
+            self.report.answers = dict(wire.answers)
+
+    def _deliver_by(self, wire: Wire, plan: Plan) -> Delivery:
+        try:
             target = self._target(wire)
         except DestinationError as error:
             return Delivery.none("fatal", error, wire.requests_sent)
@@ -558,10 +564,7 @@ class Run:
         destination = self.config.bind(self.sync.name, plan.shape.fields)
         in_flight, ahead = self.account.max_in_flight, self.ports.ahead
         sender = Sender(destination, target, wire, in_flight, seconds, ahead)
-        try:
-            return sender.deliver(self._pages(plan), 0, self.window, self._checkpoint(plan))
-        finally:
-            self.report.answers = dict(wire.answers)
+        return sender.deliver(self._pages(plan), 0, self.window, self._checkpoint(plan))
 
     def _wire(self, transport: Transport) -> Wire:
         name, limits = self.sync.destination.name, self.destination.limits

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from reverse_etl.alerts import Alerts
 from reverse_etl.config import Config, load_config
 from reverse_etl.delivery.limiter import Pacers
-from reverse_etl.errors import Busy, ReverseEtlError
+from reverse_etl.errors import Busy, ReverseEtlError, RunError
 from reverse_etl.ports import Ports
 from reverse_etl.report import RunSummary
 from reverse_etl.run import Options
@@ -123,7 +123,10 @@ class Runner:
 def unbegun(name: str, error: ReverseEtlError) -> RunSummary:
     """Return the summary of a run that could not begin, or could not write how it ended."""
     status = "busy" if isinstance(error, Busy) else "failed"
-    return RunSummary(name, status=status, error_code=error.code, error=str(error))
+    brief = error.brief if isinstance(error, RunError) else None
+    return RunSummary(
+        name, status=status, error_code=error.code, error=str(error), error_brief=brief
+    )
 
 
 _LEVELS = {

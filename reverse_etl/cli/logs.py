@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -60,14 +61,18 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line."""
-        self._output.line(self.format(record))
+        # A full disk behind standard error costs the line, and not the run that it speaks of.
+        with suppress(OSError):
+            self._output.line(self.format(record))
 
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """Return ``2026-11-23T04:00:00Z warning: text``."""
+        """Return ``2026-11-23T04:00:00.000Z warning: text``."""
         level = "" if record.levelno == logging.INFO else f" {record.levelname.lower()}:"
-        return f"{_moment(record)}{level} {visible(record.getMessage())}"
+        # Moved in, so that no text from elsewhere can pass for a line of ours.
+        text = visible(record.getMessage()).replace("\n", "\n  ")
+        return f"{_moment(record)}{level} {text}"
 
 
 class _Json(logging.Formatter):

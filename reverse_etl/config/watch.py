@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from reverse_etl.config.schema import Config
 
-_Sign = tuple[tuple[int, int, int] | None, ...]
+_Signs = dict[Path, tuple[int, int, int] | None]
 
 
 class WatchedConfig:
-    """A config on disk, with what is read beside it: ``.env`` and the manifests of dbt."""
+    """A config on disk, with what is read beside it: ``.env``, key files, manifests of dbt."""
 
     def __init__(self, config: Config, load: Callable[[], Config]) -> None:
         """Start from a config that was just read.
@@ -21,8 +21,7 @@ class WatchedConfig:
             load: Reads it again; raises ConfigError when it cannot be used.
         """
         self._load = load
-        self._files = _files(config)
-        self._read = self._seen = _signs(self._files)
+        self._read = self._seen = _signs(_files(config))
 
     def changed(self) -> Config | None:
         """Return the config when it has changed, once for each change; else None.
@@ -33,23 +32,26 @@ class WatchedConfig:
         Raises:
             ConfigError: It has changed, and cannot be used as it is.
         """
-        before, self._seen = self._seen, _signs(self._files)
+        before, self._seen = self._seen, _signs(self._seen)
         if self._seen == self._read or self._seen != before:
             return None
         self._read = self._seen
         config = self._load()
-        self._files = _files(config)
-        self._read = self._seen = _signs(self._files)
+        # What was there before it was read counts: a file may have changed again since then.
+        found = _signs(_files(config))
+        self._read = self._seen = {file: self._seen.get(file, found[file]) for file in found}
         return config
 
 
 def _files(config: Config) -> list[Path]:
     manifests = {s.source.dbt_manifest for s in config.syncs.values() if s.source.dbt_model}
-    return [config.path, config.path.parent / ".env", *sorted(manifests)]
+    accounts = config.destinations.values()
+    keys = {account.api_key_file for account in accounts if account.api_key_file}
+    return [config.path, config.path.parent / ".env", *sorted(manifests | keys)]
 
 
-def _signs(files: list[Path]) -> _Sign:
-    return tuple(map(_sign, files))
+def _signs(files: Iterable[Path]) -> _Signs:
+    return {file: _sign(file) for file in files}
 
 
 def _sign(file: Path) -> tuple[int, int, int] | None:

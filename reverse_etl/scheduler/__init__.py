@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
@@ -69,11 +70,13 @@ class _Ended:
         name: The sync.
         report: How its run ended; None when nothing was due.
         tick: What it was to serve.
+        looked_at: When nothing was due.
     """
 
     name: str
     report: RunSummary | None = None
     tick: Tick | None = None
+    looked_at: datetime | None = None
 
 
 class Scheduler:
@@ -113,8 +116,8 @@ class Scheduler:
         self._wait = wait
         self._standings: dict[str, Standing] = {}
         self._running = 0
-        self._chores: list[Future[None]] = []
         self._last: dict[str, datetime] = {}
+        self._turned_at: datetime | None = None
         self.alive_at = ports.clock.monotonic()
 
     @property
@@ -143,6 +146,10 @@ class Scheduler:
         now = self._ports.clock.now()
         self.alive_at = self._ports.clock.monotonic()
         self._collect()
+        if self._turned_at is not None and now < self._turned_at:
+            # The clock was set back: what was put off by the wrong one may be long due.
+            self.agenda.look_at_all(now)
+        self._turned_at = now
         if self._is_time("config", now, CONFIG_EVERY):
             self._look_for_config()
         for name in self.agenda.ready(now, self.config.engine.max_parallel_syncs - self._running):
@@ -207,7 +214,9 @@ class Scheduler:
         self.config = config
         schedules = {name: config.sync(name).schedule for name in scheduled(config)}
         self.agenda.plan(schedules, self._ports.clock.now())
-        self._standings = {n: s for n, s in self._standings.items() if n in schedules}
+        # Of a copy, made in one piece: syncs that are being looked at note how they stand.
+        standings = dict(self._standings)
+        self._standings = {n: s for n, s in standings.items() if n in schedules}
         self._watcher.loaded(config, is_valid=True)
         if not schedules:
             _logger.warning("no sync of %s has a schedule: nothing will be run", config.path)
@@ -215,11 +224,16 @@ class Scheduler:
     # --- one sync, in a thread of its own --------------------------------------------------
 
     def _serve(self, config: Config, runner: Runner, name: str) -> None:
+        ended = _Ended(name, RunSummary(name, status="failed", error_code="bug"))
         try:
             ended = self._look_and_run(config, runner, name)
         except Exception as error:  # noqa: BLE001 - a bug in one sync must not cost the others
-            ended = _Ended(name, runner.tell(_bug(name, error)))
-        self._ended.put(ended)
+            report = _bug(name, error)
+            ended = _Ended(name, report)
+            self._at_leisure(lambda: runner.tell(report))
+        finally:
+            # Whatever happens: a sync that is not heard of would never be run again.
+            self._ended.put(ended)
 
     def _look_and_run(self, config: Config, runner: Runner, name: str) -> _Ended:
         sync = config.sync(name)
@@ -229,9 +243,10 @@ class Scheduler:
             return _Ended(name, runner.could_not_begin(name, error))
         self._standings[name] = standing
         self._watcher.saw(name, standing)
-        tick = find_tick(sync.schedule, standing, self._ports.clock.now())
+        now = self._ports.clock.now()
+        tick = find_tick(sync.schedule, standing, now)
         if tick is None:
-            return _Ended(name)
+            return _Ended(name, looked_at=now)
         return _Ended(name, runner.run(name, Options(tick=tick)), tick)
 
     # --- what has ended --------------------------------------------------------------------
@@ -248,8 +263,10 @@ class Scheduler:
         now, name, report = self._ports.clock.now(), ended.name, ended.report
         if report is not None:
             self._watcher.ended(report, now)
-        if report is None or report.status == "skipped":
-            self.agenda.waits_for_its_tick(name, now)
+        if report is None:
+            self.agenda.waits_for_its_tick(name, ended.looked_at or now)
+        elif report.status == "skipped":
+            self.agenda.was_served_elsewhere(name, now)
         elif report.status == "busy":
             self.agenda.was_busy(name, now, self._ports.rng.random())
         elif report.status in {"failed", "interrupted"}:
@@ -266,7 +283,7 @@ class Scheduler:
 
     # --- chores ----------------------------------------------------------------------------
 
-    def _at_leisure(self, chore: Callable[[], None]) -> None:
+    def _at_leisure(self, chore: Callable[[], object]) -> None:
         try:
             chore()
         except ReverseEtlError as error:
@@ -275,13 +292,18 @@ class Scheduler:
             _log_bug("a chore of the scheduler", error)
 
     def _tell_stale(self) -> None:
-        now = naive(self._ports.clock.now())
-        for name, standing in list(self._standings.items()):
+        now, entries = naive(self._ports.clock.now()), self.agenda.entries
+        for name, standing in dict(self._standings).items():
+            # One that has no schedule any more may be at work still.
+            if name not in entries:
+                continue
             self._runner.alerts.check_stale(name, standing.in_step_since, now)
 
     def _retain(self) -> None:
-        for warehouse_name in {s.source.warehouse for s in self.config.syncs.values()}:
-            forget_old_logs(self.config, warehouse_name, self._ports)
+        config = self.config
+        for warehouse_name in sorted({s.source.warehouse for s in config.syncs.values()}):
+            # Each by itself: one that is away costs the others nothing.
+            self._at_leisure(partial(forget_old_logs, config, warehouse_name, self._ports))
 
 
 def _bug(name: str, error: BaseException) -> RunSummary:

@@ -53,11 +53,18 @@ class Agenda:
 
         A sync that is running goes on, whether it is still in the config or not.
         """
-        before, self.entries = self.entries, {}
+        planned: dict[str, Entry] = {}
         for name, schedule in schedules.items():
-            entry = before.get(name) or Entry(schedule, now)
+            entry = self.entries.get(name) or Entry(schedule, now)
             entry.schedule, entry.look_at = schedule, now
-            self.entries[name] = entry
+            planned[name] = entry
+        # All at once: other threads read the entries, and must not meet half of them.
+        self.entries = planned
+
+    def look_at_all(self, now: datetime) -> None:
+        """Look at every sync: what was planned was planned by a clock that was wrong."""
+        for entry in self.entries.values():
+            entry.look_at = now
 
     def ready(self, now: datetime, places: int) -> list[str]:
         """Return the syncs to be looked at now, who waited longest first.
@@ -87,7 +94,7 @@ class Agenda:
 
         Args:
             name: The sync.
-            now: Aware.
+            now: When that was found out (aware); a tick that came since then is due at once.
             served: The tick that was served; one that came meanwhile is due at once.
         """
         entry = self._ended(name)
@@ -96,6 +103,12 @@ class Agenda:
         entry.failures = 0
         missed = served is not None and due_tick(entry.schedule, served, now) is not None
         entry.look_at = now if missed else next_tick(entry.schedule, now) or now + LONGEST_WAIT
+
+    def was_served_elsewhere(self, name: str, now: datetime) -> None:
+        """Note that somebody else has served a tick, perhaps an older one: it is looked at again."""
+        entry = self._ended(name)
+        if entry is not None:
+            entry.look_at = now
 
     def failed(self, name: str, now: datetime, jitter: float) -> None:
         """Note that a sync could not serve its tick.

@@ -19,6 +19,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from reverse_etl.due import scheduled
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 # Seconds; a run without a change takes less than one, a first run of ten million half an hour.
 _SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400)
+
+# Runs that have certainly counted the failed records; one that lost its warehouse has not.
+_COUNTED = frozenset({"succeeded", "completed_with_failures", "held"})
 
 
 class Metrics:
@@ -96,23 +101,29 @@ class Metrics:
     # --- what the scheduler tells ----------------------------------------------------------
 
     def loaded(self, config: Config, *, is_valid: bool) -> None:
-        """Hear that a config was read; what is said of a sync goes with the sync."""
+        """Hear that a config was read; what is said of a sync goes with its schedule."""
         self._is_valid.set(is_valid)
         with self._lock:
-            for name in self._syncs - set(config.syncs):
+            before, self._syncs = self._syncs, set(scheduled(config))
+            for name in before - self._syncs:
                 self._forget(name)
 
     def saw(self, name: str, standing: Standing) -> None:
         """Hear where a sync stands."""
-        self._know(name)
-        if standing.succeeded_at is not None:
-            moment = standing.succeeded_at.replace(tzinfo=UTC)
-            self._succeeded_at.labels(name).set(moment.timestamp())
+        with self._lock:
+            if name in self._syncs and standing.succeeded_at is not None:
+                moment = standing.succeeded_at.replace(tzinfo=UTC)
+                self._succeeded_at.labels(name).set(moment.timestamp())
 
     def ended(self, report: RunSummary, now: datetime) -> None:
         """Hear how a run ended."""
+        with self._lock:
+            # One that ends after its sync has left the config must not bring it back.
+            if report.sync in self._syncs:
+                self._count(report, now)
+
+    def _count(self, report: RunSummary, now: datetime) -> None:
         name = report.sync
-        self._know(name)
         self._runs.labels(name, report.status).inc()
         for outcome, counts in (("succeeded", report.succeeded), ("failed", report.failed)):
             for operation, count in counts.items():
@@ -121,7 +132,7 @@ class Metrics:
             self._requests.labels(name, str(status or "none")).inc(count)
         for phase, seconds in report.seconds.items():
             self._phases.labels(name, phase).observe(seconds)
-        if report.run_id is not None:
+        if report.status in _COUNTED:
             self._failed.labels(name).set(report.failed_records_open)
         if report.delivered:
             self._succeeded_at.labels(name).set(now.timestamp())
@@ -129,16 +140,10 @@ class Metrics:
     def planned(self, agenda: Agenda) -> None:
         """Hear when each sync is looked at next."""
         for name, entry in agenda.entries.items():
-            self._know(name)
             self._next_look.labels(name).set(entry.look_at.timestamp())
         self._running.set(sum(entry.is_running for entry in agenda.entries.values()))
 
-    def _know(self, name: str) -> None:
-        with self._lock:
-            self._syncs.add(name)
-
     def _forget(self, name: str) -> None:
-        self._syncs.discard(name)
         metrics = [self._runs, self._changes, self._requests, self._phases]
         for metric in (*metrics, self._failed, self._succeeded_at, self._next_look):
             metric.remove_by_labels({"sync": name})

@@ -28,10 +28,14 @@ def noted_rules(state: Table) -> Chosen:
     return select(row.sync_name, row.sync_log_retention_days).order_by(row.sync_name)
 
 
-def has_lines_before(log: Table, sync_name: str, moment: datetime) -> Chosen:
-    """Look for one line of runs that had finished before a moment."""
+def has_lines_before(log: Table, sync_name: str, run_id: int, moment: datetime) -> Chosen:
+    """Look for one line of what :func:`forget_earlier` would drop."""
     row = log.c
-    old = [row.sync_name == sync_name, row.sync_finished_at < moment]
+    old = [
+        row.sync_name == sync_name,
+        row.sync_run_id < run_id,
+        row.sync_finished_at < moment,
+    ]
     return select(func.count()).select_from(select(row.sync_name).where(*old).limit(1).subquery())
 
 
