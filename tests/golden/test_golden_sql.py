@@ -472,6 +472,8 @@ def of_control(warehouse: Warehouse) -> dict[str, list[Statement]]:
         send_limit=30,
         mapping="{}",
         account={"account_host": "api.iterable.com"},
+        sync_log_retention_days=30,
+        served=NOW,
     )
     start: dict[str, Any] = {"sync_name": SYNC, "sync_run_id": 5, "status": "planning"}
     return {
@@ -483,6 +485,9 @@ def of_control(warehouse: Warehouse) -> dict[str, list[Statement]]:
         "number_run": [control.number_run(state, SYNC, 7)],
         "read_state": [control.read_state(state, SYNC)],
         "commit_run": [commit],
+        "see_sync": [control.see_sync(state, SYNC, NOW)],
+        "serve_tick": [control.serve_tick(state, SYNC, 7, NOW)],
+        "last_successes": [control.last_successes(runs, [SYNC, "people"])],
         "keep_target": [control.keep_target(state, SYNC, 7, "12", NOW)],
         "keep_alerts": [
             control.hold_alerts(state, SYNC),
@@ -513,6 +518,8 @@ def of_settling(warehouse: Warehouse) -> dict[str, list[Statement]]:
         "settle_write_log_alike_killed": statements.settle(outcomes=False)["write_log"],
         "settle_collect_failures_alike": statements.settle(outcomes=False)["collect_failures"],
         "last_run_before": [retention.last_run_before(tables.runs, SYNC, NOW)],
+        "noted_rules": [retention.noted_rules(tables.state)],
+        "has_lines_before": [retention.has_lines_before(tables.log, SYNC, NOW)],
         "forget_run": [retention.forget_run(tables.log, SYNC, 5)],
         "forget_log": [retention.forget_earlier(tables.log, SYNC, 5, NOW)],
         "forget_residue": [retention.forget_earlier(tables.residue, SYNC, 5)],

@@ -10,6 +10,7 @@ SELECT `sync_state`.`sync_name`,
   `sync_state`.`target_name`,
   `sync_state`.`mapping`,
   `sync_state`.`moved_to`,
+  `sync_state`.`alerts`,
   `sync_state`.`lease_token`,
   `sync_state`.`last_run_id`,
   `sync_state`.`committed_run_id`,
@@ -18,7 +19,9 @@ SELECT `sync_state`.`sync_name`,
   `sync_state`.`requests_sent`,
   `sync_state`.`snapshot_rows`,
   `sync_state`.`changes_rows`,
+  `sync_state`.`sync_log_retention_days`,
   `sync_state`.`lease_expires_at`,
-  `sync_state`.`target_created_at`
+  `sync_state`.`target_created_at`,
+  `sync_state`.`due_after`
 FROM `reverse_etl`.`sync_state`
 WHERE `sync_state`.`sync_name` = 'vip';

@@ -1,7 +1,7 @@
 -- databricks: only text. Written from the documentation; no statement here was ever
 -- executed by the service. Lines are broken for reading.
 
-INSERT INTO reverse_etl.sync_state (sync_name, lease_owner, account_host, account_kind, account_object, target_id, target_name, mapping, moved_to, lease_token, last_run_id, committed_run_id, position, send_limit, requests_sent, snapshot_rows, changes_rows, lease_expires_at, target_created_at)
+INSERT INTO reverse_etl.sync_state (sync_name, lease_owner, account_host, account_kind, account_object, target_id, target_name, mapping, moved_to, alerts, lease_token, last_run_id, committed_run_id, position, send_limit, requests_sent, snapshot_rows, changes_rows, sync_log_retention_days, lease_expires_at, target_created_at, due_after)
 SELECT reverse_etl.sync_state.sync_name,
   reverse_etl.sync_state.lease_owner,
   reverse_etl.sync_state.account_host,
@@ -11,6 +11,7 @@ SELECT reverse_etl.sync_state.sync_name,
   reverse_etl.sync_state.target_name,
   reverse_etl.sync_state.mapping,
   reverse_etl.sync_state.moved_to,
+  reverse_etl.sync_state.alerts,
   reverse_etl.sync_state.lease_token,
   reverse_etl.sync_state.last_run_id,
   reverse_etl.sync_state.committed_run_id,
@@ -19,8 +20,10 @@ SELECT reverse_etl.sync_state.sync_name,
   reverse_etl.sync_state.requests_sent,
   reverse_etl.sync_state.snapshot_rows,
   reverse_etl.sync_state.changes_rows,
+  reverse_etl.sync_state.sync_log_retention_days,
   reverse_etl.sync_state.lease_expires_at,
-  reverse_etl.sync_state.target_created_at
+  reverse_etl.sync_state.target_created_at,
+  reverse_etl.sync_state.due_after
 FROM reverse_etl.sync_state
 WHERE false;
 
