@@ -105,7 +105,7 @@ class Agenda:
         entry.look_at = now if missed else next_tick(entry.schedule, now) or now + LONGEST_WAIT
 
     def was_served_elsewhere(self, name: str, now: datetime) -> None:
-        """Note that somebody else has served a tick, perhaps an older one: it is looked at again."""
+        """Note that somebody else has served a tick, perhaps an older one: look again."""
         entry = self._ended(name)
         if entry is not None:
             entry.look_at = now

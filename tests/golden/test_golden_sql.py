@@ -519,7 +519,7 @@ def of_settling(warehouse: Warehouse) -> dict[str, list[Statement]]:
         "settle_collect_failures_alike": statements.settle(outcomes=False)["collect_failures"],
         "last_run_before": [retention.last_run_before(tables.runs, SYNC, NOW)],
         "noted_rules": [retention.noted_rules(tables.state)],
-        "has_lines_before": [retention.has_lines_before(tables.log, SYNC, NOW)],
+        "has_lines_before": [retention.has_lines_before(tables.log, SYNC, 5, NOW)],
         "forget_run": [retention.forget_run(tables.log, SYNC, 5)],
         "forget_log": [retention.forget_earlier(tables.log, SYNC, 5, NOW)],
         "forget_residue": [retention.forget_earlier(tables.residue, SYNC, 5)],

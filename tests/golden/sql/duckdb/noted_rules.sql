@@ -1,0 +1,7 @@
+-- duckdb: only the text is compared here; the statement is executed on this engine
+-- by tests/conformance and tests/acceptance. Lines are broken for reading.
+
+SELECT reverse_etl.sync_state.sync_name,
+  reverse_etl.sync_state.sync_log_retention_days
+FROM reverse_etl.sync_state
+ORDER BY reverse_etl.sync_state.sync_name;

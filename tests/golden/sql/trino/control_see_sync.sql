@@ -1,0 +1,7 @@
+-- trino: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+UPDATE reverse_etl.sync_state
+SET due_after=TIMESTAMP '2030-01-02 03:04:05.000000'
+WHERE reverse_etl.sync_state.sync_name = 'vip'
+    AND reverse_etl.sync_state.due_after IS NULL;
