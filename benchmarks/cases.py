@@ -387,6 +387,56 @@ def _let_the_lease_expire(stage: Stage) -> None:
             )
 
 
+# Ages in days of the runs in a long log: half of them are older than a log is kept.
+AGES = range(26, 36)
+KEPT_DAYS = 30
+
+
+def retention(play: Play, stage: Stage) -> Iterator[Figure]:
+    """A log of ten lines a person, of which half are old."""
+    about = About("retention", stage.engine, "", play.rows)
+    _make_long_log(play, stage)
+    old = f"sync_finished_at < CAST(now() AS TIMESTAMP) - INTERVAL '{KEPT_DAYS} days'"
+    ours, bare, idle, peaks = [], [], [], []
+    for _ in range(play.repeats):
+        stage.copy("logged", "run")
+        retain = stage.retain("run")
+        cost = stage.cost_of(retain)
+        ours.append(cost.wall_s)
+        peaks.append(cost.peak_mb)
+        idle.append(stage.cost_of(retain).wall_s)
+        stage.copy("logged", "run")
+        with stage.changing("run") as database:
+            began = time.monotonic()
+            database.run(f"DELETE FROM reverse_etl.sync_log WHERE {old}")  # noqa: S608 - fixed
+            bare.append(time.monotonic() - began)
+        play.say(f"  ours {ours[-1]:.2f} s, a delete {bare[-1]:.2f} s, none old {idle[-1]:.2f} s")
+    yield about.plain("seconds to drop five lines a person of ten", ours)
+    yield about.plain("seconds of the bare delete", bare)
+    yield about.plain("seconds where nothing is old", idle)
+    yield about.plain("MB at most", peaks)
+
+
+def _make_long_log(play: Play, stage: Stage) -> None:
+    play.say(f"{stage.engine}: a log of {len(AGES) * play.rows} lines")
+    stage.copy("start", "logged")
+    stage.api.behave()
+    stage.cost_of(stage.ours("logged", "list"))
+    columns = "sync_name, primary_key, identity, operation, status, attempts"
+    with stage.changing("logged") as database:
+        for age in sorted(AGES, reverse=True):
+            at = f"CAST(now() AS TIMESTAMP) - INTERVAL '{age} days'"
+            database.run(
+                f"INSERT INTO reverse_etl.sync_log ({columns}, sync_run_id, sync_started_at,"  # noqa: S608 - fixed
+                " sync_finished_at) SELECT 'people', CAST(id AS VARCHAR), email, 'update',"
+                f" 'succeeded', 1, {-age}, {at}, {at} FROM people"
+            )
+            database.run(
+                "INSERT INTO reverse_etl.sync_runs (sync_name, sync_run_id, status, started_at,"  # noqa: S608 - fixed
+                f" finished_at) VALUES ('people', {-age}, 'succeeded', {at}, {at})"
+            )
+
+
 def start_up(play: Play, stage: Stage) -> Iterator[Figure]:
     """What somebody waits for who only looks."""
     about = About("start-up", "", "", 0)
@@ -415,5 +465,6 @@ CASES = (
     Case("allowed-rate", "five requests a second", ("duckdb",), allowed_rate),
     Case("bad-rows", "whole requests are refused", ("duckdb",), bad_rows),
     Case("crash", "killed in the middle", BOTH, crash),
+    Case("retention", "a long log, half of it old", BOTH, retention),
 )
 NEEDS_STEP = re.compile("no-change|hundredth|everything|plan-step|profile")

@@ -119,6 +119,12 @@ class Stage:
         path.write_text(json.dumps(self._config(state, kind, settings)))
         return [sys.executable, "-m", "reverse_etl", "run-sync", "people", "--config", str(path)]
 
+    def retain(self, state: str) -> list[str]:
+        """Return the command that drops what is old; the config is that of the last run."""
+        path = self.folder / f"{state}.yaml"
+        path.write_text(json.dumps(self._config(state, "list", {})))
+        return [sys.executable, "-m", "reverse_etl", "retain", "--config", str(path)]
+
     def rival(self, rival: str, state: str, kind: str) -> list[str]:
         """Return the command of a yardstick."""
         options = ["--url", self.url(state), "--api", self.api.url, "--object", kind]

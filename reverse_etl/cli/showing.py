@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,6 +39,7 @@ class _SyncStatus:
     Attributes:
         sync: Its name.
         next_tick: When its schedule asks for a run; None without a schedule.
+        due_since: The tick that no scheduler has served yet, though its time has come; else None.
         running_until: Expiry of the lease of a run that is under way, else None.
         last_run: Its newest row of ``sync_runs``, or None when it never ran.
         failed_records_open: How many.
@@ -47,6 +48,7 @@ class _SyncStatus:
 
     sync: str
     next_tick: datetime | None
+    due_since: datetime | None = None
     running_until: datetime | None = None
     last_run: Mapping[str, Any] | None = None
     failed_records_open: int = 0
@@ -60,11 +62,14 @@ class _SyncStatus:
             "last_run": self.last_run,
             "failed_records_open": None if self.error else self.failed_records_open,
             "next_tick": moment(self.next_tick),
+            "due_since": moment(self.due_since),
             "error": self.error,
         }
 
     def row(self) -> list[object]:
         run, tick = self.last_run, moment(self.next_tick) or "manual"
+        if self.due_since:
+            tick = f"due since {moment(self.due_since)}"
         if self.error:
             return [self.sync, "unknown", None, None, None, tick]
         state = "running" if self.running_until else _ended(run) if run else "never ran"
@@ -123,6 +128,7 @@ def _read_state(tx: Transaction, sync: SyncConfig, clock: Clock) -> _SyncStatus:
     return _SyncStatus(
         sync.name,
         _next_tick(sync, clock.now()),
+        due_since=_due_since(sync, state[0].due_after if state else None, clock.now()),
         running_until=until if alive else None,
         last_run=runs[0] if runs else None,
         failed_records_open=int(tx.control.scalar(control.count_open(tables.failed, sync.name))),
@@ -318,6 +324,13 @@ def _reading(config: Config, warehouse_name: str, clock: Clock) -> Iterator[Tran
 
     with warehouse_of(config, warehouse_name, clock).looking() as tx:
         yield tx
+
+
+def _due_since(sync: SyncConfig, after: datetime | None, now: datetime) -> datetime | None:
+    """Return the tick that is due and not served; None where no scheduler has seen the sync."""
+    from reverse_etl.schedule import due_tick  # noqa: PLC0415 - loads croniter
+
+    return None if after is None else due_tick(sync.schedule, after.replace(tzinfo=UTC), now)
 
 
 def _next_tick(sync: SyncConfig, now: datetime) -> datetime | None:

@@ -553,11 +553,15 @@ def test_run_due_serves_what_is_due_and_nothing_else(project: Project) -> None:
     assert project.members() == set()
 
     let_be_due(project)
+    due_since = project.here("status", "--json").document["syncs"][0]["due_since"]
+    assert f"due since {due_since}" in project.here("status").out
     due = project.here("run-due", "--json")
     assert (due.code, due.document["status"], due.document["run_id"]) == (0, "succeeded", 1)
     assert due.document["succeeded"] == counts(insert=2)
     ((trigger, tick),) = scheduled(project)
     assert (trigger, (tick.minute, tick.second)) == ("schedule", (0, 0))
+    assert due_since == f"{tick:%Y-%m-%dT%H:%M:%SZ}"
+    assert project.here("status", "--json").document["syncs"][0]["due_since"] is None
 
     again = project.here("run-due")
     assert (again.code, again.out) == (0, f"people: next due {waiting['next_tick']}\n")
