@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from contextlib import contextmanager
+import threading
+from collections import defaultdict
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -35,6 +38,12 @@ registry.register("duckdb", "reverse_etl.warehouse.duckdb_dialect", "DuckDBDiale
 FILE_WAIT_SECONDS = 5.0
 FILE_POLL_SECONDS = 0.1
 
+# One thread at a time opens or closes a file. The system's lock on a file belongs to the process:
+# a thread that closes it while another one opens it lets go of the new lock as well, and then
+# another process writes into the file beside us. Seen with DuckDB 2.0: two threads here and one
+# process there lost a twentieth of all commits, on both sides, without an error.
+_TURNS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
 # What DuckDB may hold in memory before it spills to disk, unless the URL names another value
 # (duckdb:///shop.duckdb?memory_limit=8GB). Its own default is most of the machine.
 MEMORY_LIMIT = "1GB"
@@ -53,6 +62,11 @@ _ROWS_STREAMED = 50_000
 
 # Integers that Arrow does not have.
 _BEYOND_ARROW = ("hugeint", "uhugeint", "bignum")
+
+
+def _turn_at(path: str) -> threading.Lock:
+    """Return what opens and closes of a file take turns by; a dict makes one entry at a time."""
+    return _TURNS[os.path.realpath(path)]
 
 
 class DuckDBSql(Sql):
@@ -198,14 +212,7 @@ class DuckDBWarehouse(Warehouse):
         waited = 0.0
         while True:
             try:
-                settings: dict[str, Any] = dict(self.url.query)
-                self._anchor = duckdb.connect(path, read_only=read_only, config=settings)
-                if "memory_limit" not in settings:
-                    # Set, not configured: a process may open a file only with one configuration.
-                    self._anchor.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-                if not (read_only or "force_compression" in settings):
-                    _compress_fast(self._anchor)
-                self._reader = self._anchor.cursor()
+                self._connect(path, read_only=read_only)
                 break
             except duckdb.IOException as error:
                 holder = re.search(r"PID (\d+)", str(error))
@@ -228,6 +235,20 @@ class DuckDBWarehouse(Warehouse):
             waited += FILE_POLL_SECONDS
         super().open()
 
+    def _connect(self, path: str, *, read_only: bool) -> None:
+        settings: dict[str, Any] = dict(self.url.query)
+        with _turn_at(path), ExitStack() as opened:
+            anchor = opened.enter_context(
+                duckdb.connect(path, read_only=read_only, config=settings)
+            )
+            if "memory_limit" not in settings:
+                # Set, not configured: a process may open a file only with one configuration.
+                anchor.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+            if not (read_only or "force_compression" in settings):
+                _compress_fast(anchor)
+            self._anchor, self._reader = anchor, anchor.cursor()
+            opened.pop_all()
+
     def _refuse_one_name(self, path: str) -> None:
         """Refuse a file called like our schema: DuckDB cannot tell the two apart in a statement.
 
@@ -243,10 +264,11 @@ class DuckDBWarehouse(Warehouse):
     def close(self) -> None:
         """Close the file, so that others can open it."""
         super().close()
-        for name in ("_reader", "_anchor"):
-            held = self.__dict__.pop(name, None)
-            if held is not None:
-                held.close()
+        with _turn_at(self.url.database or ""):
+            for name in ("_reader", "_anchor"):
+                held = self.__dict__.pop(name, None)
+                if held is not None:
+                    held.close()
 
     def make_engine(self) -> Engine:
         """Return an engine whose connections all share the one open file."""
