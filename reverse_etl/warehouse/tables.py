@@ -21,7 +21,7 @@ in its plan: a table that has another number of rows was changed by hand (``dama
 
 ``due_after`` is the tick that was served last, or the moment at which a scheduler first saw the
 sync: it is due when a later tick has come (``due.py``). ``alerts`` is what each webhook was told
-last (``alerts.py``). ``sync_log_retention_days`` is what the config of the last committed run says,
+last (``alerts``). ``sync_log_retention_days`` is what the config of the last committed run says,
 so that the log of a sync that is in no config any more still goes in time (``retention.py``).
 
 ``fields`` and ``_fields`` are the destination fields that a person may hold from us, for

@@ -18,20 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from reverse_etl.alerts import (
-    LONGEST_TEXT,
-    PAUSES_S,
-    TIMEOUT_S,
-    Alerts,
+from reverse_etl.alerts import Alerts
+from reverse_etl.alerts.condition import (
     Condition,
-    Message,
-    Webhook,
     condition_after,
     condition_by_age,
     conditions_in,
-    escaped,
     text_of,
 )
+from reverse_etl.alerts.message import LONGEST_TEXT, Message, escaped
+from reverse_etl.alerts.webhook import PAUSES_S, TIMEOUT_S, Webhook
 from reverse_etl.config import NotificationConfig
 from reverse_etl.connector import Answer, NoAnswer, Operation, Request, Response
 from reverse_etl.errors import Busy, WarehouseError
