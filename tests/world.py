@@ -29,6 +29,8 @@ from reverse_etl.ports import Ports, http_transport
 from reverse_etl.report import RunSummary
 from reverse_etl.run import Options, run_sync
 from reverse_etl.testing.patience import PatientClock
+from reverse_etl.warehouse import warehouse_of
+from reverse_etl.warehouse.lease import Lease
 
 SYNC = "vip"
 LIST = "VIP customers"
@@ -573,6 +575,20 @@ def first_profile_sync() -> dict[str, Any]:
         "destination": {"name": "iterable", "object": "user", "on_delete": "clear_fields"},
         "fields": {"plan": "plan", "city": "city"},
     }
+
+
+@contextmanager
+def at_work(world: World, sync_name: str) -> Iterator[None]:
+    """Hold the lease of a sync, as another run of it does."""
+    warehouse = warehouse_of(world.config(), "local", world.clock)
+    with warehouse:
+        warehouse.prepare_schema()
+        lease = Lease(warehouse.control, sync_name, seconds=3600, clock=world.clock)
+        lease.take()
+        try:
+            yield
+        finally:
+            lease.give_back()
 
 
 @contextmanager

@@ -17,9 +17,14 @@ import sqlalchemy as sa
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from reverse_etl import scheduler as scheduler_module
 from reverse_etl.config import Config, load_config
+from reverse_etl.due import find_tick
 from reverse_etl.errors import ConfigError
 from reverse_etl.ports import Ports, http_transport
+from reverse_etl.retention import forget_old_logs
+from reverse_etl.runner import Runner
+from reverse_etl.schedule import Tick, next_tick
 from reverse_etl.scheduler import Scheduler
 from reverse_etl.scheduler.metrics import Metrics
 from reverse_etl.scheduler.page import ALIVE_SECONDS, page
@@ -28,6 +33,9 @@ from tests.world import address
 if TYPE_CHECKING:
     from reverse_etl.connector import AccountSettings, Answer, Request
     from reverse_etl.delivery.transport import Transport
+    from reverse_etl.due import Standing
+    from reverse_etl.report import RunSummary
+    from reverse_etl.schedule import Schedule
     from reverse_etl.scheduler.agenda import Agenda
     from tests.world import World
 
@@ -348,6 +356,139 @@ def test_a_bug_in_one_sync_costs_the_others_nothing(
     assert place.count("runs_total", sync="buggy", status="failed") >= 2
     assert "ZeroDivisionError" in caplog.text
     assert canary not in caplog.text, "what an error says may be a row"
+
+
+def test_a_bug_that_cannot_even_be_told_keeps_no_sync_from_running(
+    office: MakeOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place that is never given back, or a sync that runs for ever, would be worse."""
+    place = office({"one": {}})
+    tell = Runner.tell
+    tried = 0
+
+    def broken(self: Runner, report: RunSummary) -> RunSummary:
+        nonlocal tried
+        tried += 1
+        if tried <= 2:
+            raise ZeroDivisionError
+        return tell(self, report)
+
+    monkeypatch.setattr(Runner, "tell", broken)
+    place.run(minutes=46)
+    assert len(place.ticks("one")) == 3
+    assert place.scheduler._running == 0
+    assert not place.agenda.entries["one"].is_running
+
+
+def test_a_tick_that_comes_during_a_look_is_served(
+    office: MakeOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = office({"one": {}})
+    clock = place.world.clock
+    wanted: list[datetime | None] = []
+
+    def slow(schedule: Schedule, standing: Standing, now: datetime) -> Tick | None:
+        found = find_tick(schedule, standing, now)
+        if not wanted:
+            wanted.append(next_tick(schedule, now))
+            clock.sleep(15 * 60)
+        return found
+
+    monkeypatch.setattr(scheduler_module, "find_tick", slow)
+    place.run(minutes=16)
+    (tick,) = wanted
+    assert tick is not None
+    assert place.ticks("one")[0] == tick.replace(tzinfo=None)
+
+
+def test_a_tick_that_was_found_by_an_old_look_is_looked_at_again(
+    office: MakeOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another scheduler served an older one between the look and the lease."""
+    place = office({"one": {}})
+    faked = False
+
+    def late(schedule: Schedule, standing: Standing, now: datetime) -> Tick | None:
+        nonlocal faked
+        found = find_tick(schedule, standing, now)
+        if found is None or faked:
+            return found
+        faked = True
+        return Tick(found.at, found.at - timedelta(days=1))
+
+    monkeypatch.setattr(scheduler_module, "find_tick", late)
+    place.run(minutes=31)
+    assert place.count("runs_total", sync="one", status="skipped") == 1
+    assert quarters(place.ticks("one")) == [15.0]
+
+
+def test_a_clock_that_is_set_back_keeps_no_sync_from_running(office: MakeOffice) -> None:
+    place = office({"one": {}})
+    clock = place.world.clock
+    clock.sleep(10 * 24 * 3600)
+    is_right = False
+
+    def rest(seconds: float) -> None:
+        nonlocal is_right
+        place.rest(seconds)
+        if not is_right and not place.agenda.entries["one"].is_running:
+            is_right = True
+            clock.skipped -= 10 * 24 * 3600
+            place.stops_at = clock.now() + timedelta(minutes=31)
+
+    place.scheduler._wait = rest
+    place.run(minutes=31)
+    assert is_right
+    assert len(place.ticks("one")) == 3, "the last one, and two more"
+    assert quarters(place.ticks("one")) == [15.0, 15.0]
+
+
+def test_a_sync_that_leaves_the_config_while_it_runs_leaves_the_metrics(
+    office: MakeOffice,
+) -> None:
+    gate = Gate()
+    place = office({"leaves": {"account": "slow"}}, transport=gate.transport)
+
+    def rest(seconds: float) -> None:
+        entry = place.agenda.entries.get("leaves")
+        if gate.is_open.is_set() or (entry is not None and not entry.is_running):
+            place.rest(seconds)
+            return
+        if entry is None:
+            gate.is_open.set()
+        elif gate.reached.is_set():
+            place.syncs = {"new": {"schedule": QUARTER}}
+            place.changed = place.config()
+            place.world.clock.sleep(10)
+        place.scheduler.wait_for_end(0.05)
+
+    place.scheduler._wait = rest
+    place.run(minutes=31)
+    assert place.statuses("leaves") == ["succeeded"], "it ends in order"
+    assert 'sync="leaves"' not in place.metrics.text().decode()
+    assert place.scheduler._running == 0
+
+
+def test_a_warehouse_that_is_away_costs_the_retention_of_others_nothing(
+    world: World,
+    office: MakeOffice,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = {"warehouse": "away", "primary_key": "id", "query": "select * from people"}
+    world.beside = {"away": {"url": "duckdb:////proc/nowhere/w.duckdb"}}
+    place = office({"lost": {"source": source}, "one": {}})
+    asked = []
+
+    def forget(config: Config, warehouse_name: str, ports: Ports) -> list[str]:
+        asked.append(warehouse_name)
+        return forget_old_logs(config, warehouse_name, ports)
+
+    monkeypatch.setattr(scheduler_module, "forget_old_logs", forget)
+    place.world.database.release()
+    place.scheduler._retain()
+    assert asked == ["away", "local"]
+    assert "w.duckdb" in caplog.text
 
 
 def test_what_is_said_over_http(office: MakeOffice) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -97,3 +98,58 @@ def test_a_config_read_again_lets_running_syncs_go_on() -> None:
     found.was_busy("b", NOW, MIDDLE)
     found.waits_for_its_tick("a", NOW)
     assert found.entries["a"].look_at == datetime(2026, 11, 24, tzinfo=UTC), "the new schedule"
+
+
+def test_a_tick_between_a_look_and_the_word_of_it_is_not_missed() -> None:
+    """The look found nothing due a moment before the tick, and was heard of a moment after it."""
+    found = agenda(a=HOURLY)
+    found.started("a")
+    looked = datetime(2026, 11, 23, 12, 59, 59, tzinfo=UTC)
+    found.waits_for_its_tick("a", looked)
+    assert found.ready(looked + timedelta(seconds=2), 9) == ["a"]
+
+
+def test_a_tick_that_somebody_else_served_is_looked_at_again() -> None:
+    """It may have been an older one than the one that was due here."""
+    found = agenda(a=HOURLY)
+    found.failed("a", NOW, MIDDLE)
+    found.started("a")
+    found.was_served_elsewhere("a", NOW)
+    assert found.ready(NOW, 9) == ["a"]
+    found.was_served_elsewhere("gone", NOW)
+    assert set(found.entries) == {"a"}
+
+
+def test_what_a_wrong_clock_put_off_is_looked_at_again() -> None:
+    found = agenda(a=DAILY)
+    found.waits_for_its_tick("a", datetime(2099, 1, 1, tzinfo=UTC))
+    assert found.ready(NOW, 9) == []
+    found.look_at_all(NOW)
+    assert found.ready(NOW, 9) == ["a"]
+
+
+class Looking(Mapping[str, Schedule]):
+    """Schedules that are given one by one, while somebody else reads the agenda."""
+
+    def __init__(self, found: Agenda) -> None:
+        self.found = found
+        self.seen: list[set[str]] = []
+
+    def __getitem__(self, name: str) -> Schedule:
+        self.seen.append(set(self.found.entries))
+        return HOURLY
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("a", "b", "c"))
+
+    def __len__(self) -> int:
+        return 3
+
+
+def test_others_see_the_old_agenda_or_the_new_one_and_nothing_between() -> None:
+    """The page reads it from threads of its own."""
+    found = agenda(old=HOURLY)
+    schedules = Looking(found)
+    found.plan(schedules, NOW)
+    assert schedules.seen == [{"old"}] * 3
+    assert set(found.entries) == {"a", "b", "c"}

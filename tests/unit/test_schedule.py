@@ -17,6 +17,8 @@ from reverse_etl.schedule import (
     Basic,
     Cron,
     Manual,
+    Schedule,
+    due_tick,
     last_tick,
     next_tick,
     parse_at,
@@ -313,3 +315,122 @@ def test_any_text_is_read_or_refused_with_a_value_error(text: str) -> None:
     for parse in (parse_every, parse_at, parse_cron):
         with contextlib.suppress(ValueError):
             parse(text)
+
+
+# --- what is due ---------------------------------------------------------------------------
+
+
+BASICS = st.builds(
+    Basic,
+    every=st.integers(5, 3 * 24 * 60).map(lambda minutes: timedelta(minutes=minutes)),
+    at=st.builds(time, st.integers(0, 23), st.integers(0, 59)),
+)
+MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+# Mostly near each other; then years apart, and ahead of now by less than a day and by more.
+DISTANCES = st.one_of(
+    st.timedeltas(timedelta(days=-3), timedelta(days=12)),
+    st.timedeltas(timedelta(days=-400), timedelta(days=60)),
+    st.sampled_from([timedelta(0), timedelta(days=-1), timedelta(days=-1, microseconds=-1)]),
+)
+
+
+def ticks_of_basic(schedule: Basic, after: datetime, now: datetime) -> list[datetime]:
+    """Return the ticks in (after, now], counted up from the first of all."""
+    minutes = int(schedule.every.total_seconds()) // 60
+    first = schedule.at.hour * 60 + schedule.at.minute
+    found = []
+    # From a day before on, and no sooner: counted in whole minutes, not by the code under test.
+    start = int((after - EPOCH).total_seconds()) // 60 - 1
+    minute = start + (first - start) % minutes
+    while EPOCH + timedelta(minutes=minute) <= now:
+        tick = EPOCH + timedelta(minutes=minute)
+        if tick > after:
+            found.append(tick)
+        minute += minutes
+    return found
+
+
+def ticks_of_cron(expression: str, after: datetime, now: datetime) -> list[datetime]:
+    """Return the ticks in (after, now], as another library finds them."""
+    found = []
+    for tick in CronSim(expression.upper(), after.replace(microsecond=0)):
+        if tick > now:
+            break
+        if tick > after:
+            found.append(tick)
+    return found
+
+
+def check_due(schedule: Schedule, ticks: list[datetime], after: datetime, now: datetime) -> None:
+    """Hold what is due against the ticks between ``after`` and ``now``."""
+    due = due_tick(schedule, after, now)
+    if after > now + timedelta(days=1):
+        # No clock is that far ahead: it counts as long ago.
+        assert due == last_tick(schedule, now)
+    else:
+        assert due == (ticks[-1] if ticks else None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(schedule=BASICS, now=MOMENTS, distance=DISTANCES)
+def test_a_basic_schedule_is_due_when_a_tick_has_passed(
+    schedule: Basic, now: datetime, distance: timedelta
+) -> None:
+    after = now - distance
+    check_due(schedule, ticks_of_basic(schedule, after, now), after, now)
+
+
+@settings(max_examples=200, deadline=None)
+@given(expression=EXPRESSION, now=MOMENTS, distance=DISTANCES)
+def test_a_cron_schedule_is_due_when_a_tick_has_passed(
+    expression: str, now: datetime, distance: timedelta
+) -> None:
+    after = now - distance
+    try:
+        schedule = parse_cron(expression)
+        ticks = ticks_of_cron(expression, after, now)
+    except (ValueError, CronSimError):
+        assume(False)  # noqa: FBT003 - no date fits all fields, or days that are disputed
+    check_due(schedule, ticks, after, now)
+
+
+@settings(max_examples=100, deadline=None)
+@given(schedule=st.one_of(BASICS, EXPRESSION), now=MOMENTS, steps=st.lists(DISTANCES, max_size=8))
+def test_serving_what_is_due_leaves_nothing_due(
+    schedule: Basic | str, now: datetime, steps: list[timedelta]
+) -> None:
+    """Whatever the clocks say: a tick that was served is not due again at the same moment."""
+    wanted: Schedule
+    try:
+        wanted = parse_cron(schedule) if isinstance(schedule, str) else schedule
+    except ValueError:
+        assume(False)  # noqa: FBT003 - as above
+    after = now
+    for step in steps:
+        now += step
+        due = due_tick(wanted, after, now)
+        if due is not None:
+            assert due <= now
+            after = due
+            assert due_tick(wanted, after, now) is None
+
+
+def test_a_schedule_by_hand_is_never_due() -> None:
+    assert due_tick(Manual(), utc("2020-01-01T00:00"), utc("2026-01-01T00:00")) is None
+
+
+@pytest.mark.parametrize(
+    ("after", "due"),
+    [
+        ("2026-03-01T09:59:59.999999", True),
+        ("2026-03-01T10:00", False),
+        ("2026-03-01T10:20", False),
+        ("2026-03-02T10:20", False),
+        ("2026-03-02T10:20:00.000001", True),
+    ],
+)
+def test_the_edges_of_what_is_due(after: str, *, due: bool) -> None:
+    hourly, now = Basic(timedelta(hours=1)), utc("2026-03-01T10:20")
+    assert (due_tick(hourly, utc(after), now) is not None) is due
+    elsewhere = now.astimezone(timezone(timedelta(hours=5, minutes=45)))
+    assert (due_tick(hourly, utc(after), elsewhere) is not None) is due
