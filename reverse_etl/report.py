@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 FORMAT_VERSION = "1.0"
 
 EXIT_CODES = {
-    "planning": 1,  # not ended yet: nobody may take it for done
     "planned": 0,
     "succeeded": 0,
     "skipped": 0,
@@ -140,7 +139,8 @@ class RunSummary:
     @property
     def exit_code(self) -> int:
         """Return the exit code of the command line for this run."""
-        return EXIT_CODES[self.status]
+        # One that has not ended yet (planning): nobody may take it for done.
+        return EXIT_CODES.get(self.status, 1)
 
     @property
     def delivered(self) -> bool:

@@ -260,3 +260,18 @@ def test_what_is_due_is_run_by_name(hourly: World) -> None:
     report = run_sync(hourly.config(), SYNC, Options(tick=found), Ports(hourly.clock))
     assert report.status == "succeeded"
     assert served(hourly) == [tick]
+
+
+@pytest.mark.parametrize("database", ["read only", "beside control"], indirect=True)
+def test_the_ledger_is_where_leases_and_runs_are(hourly: World) -> None:
+    """Also where that is not the warehouse that is asked."""
+    due(hourly)
+    tick = pass_until_tick(hourly)
+    found = due(hourly)
+    assert hourly.die_at("changes_vip_1", tick=found)
+    assert due(hourly) == found
+    assert serve(hourly) is not None
+    assert serve(hourly) is None
+    assert served(hourly) == [None, tick]
+    late = hourly.run_unchecked(lambda: False, {"tick": found})
+    assert (late.status, hourly.sent) == ("skipped", [])
