@@ -3,6 +3,9 @@
 What was served is in the warehouse of each sync, in ``sync_state.due_after``, so any number of
 schedulers agree. A sync that no scheduler has seen before is due at its next tick, not at once.
 The tick itself is served, and noted, by the run (``run.py``).
+
+What a run has planned and could not send need not wait for the next tick: the sync is due at once,
+and such a run serves no tick.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from reverse_etl.errors import WarehouseError
 from reverse_etl.schedule import Manual, Tick, due_tick, last_tick
 from reverse_etl.warehouse import warehouse_of
+from reverse_etl.warehouse.shape import has_rest
 from reverse_etl.warehouse.statements import control
 
 if TYPE_CHECKING:
@@ -32,18 +36,26 @@ class Standing:
     Attributes:
         due_after: The tick that was served last, or when a scheduler first saw the sync.
         has_committed: Whether a run of it ever planned what to send.
+        has_rest: Whether the last plan was not sent to its end: a run failed, was stopped or died.
+        is_held: Whether the brake held the newest run.
+        failed_records: Open after the newest run that has ended; None when none has.
         succeeded_at: When a run last ended having delivered what it had planned, failed records
             or not; None when none has.
+        began_at: When its first run began; None when none has.
     """
 
     due_after: datetime
-    has_committed: bool
+    has_committed: bool = False
+    has_rest: bool = False
+    is_held: bool = False
+    failed_records: int | None = None
     succeeded_at: datetime | None = None
+    began_at: datetime | None = None
 
     @property
     def in_step_since(self) -> datetime:
         """Return since when the sync has not succeeded again; or since when it is known."""
-        return self.succeeded_at or self.due_after
+        return self.succeeded_at or self.began_at or self.due_after
 
 
 def scheduled(config: Config) -> list[str]:
@@ -71,19 +83,34 @@ def look(
         warehouse.prepare_schema()
         found = {name: _look(warehouse, name, now) for name in names}
         with warehouse.control.transaction() as tx:
-            successes = control.last_successes(warehouse.tables.runs, list(names))
-            succeeded = dict(tx.rows(successes))
+            runs, of = warehouse.tables.runs, list(names)
+            successes = {row.sync_name: row for row in tx.rows(control.last_successes(runs, of))}
+            endings = {row.sync_name: row for row in tx.rows(control.last_endings(runs, of))}
             tx.abandon()
     return {
-        name: Standing(row.due_after, row.committed_run_id is not None, succeeded.get(name))
-        for name, row in found.items()
+        name: _standing(row, successes.get(name), endings.get(name)) for name, row in found.items()
     }
+
+
+def _standing(row: Any, success: Any, ending: Any) -> Standing:  # noqa: ANN401 - rows of ours
+    return Standing(
+        row.due_after,
+        has_committed=row.committed_run_id is not None,
+        has_rest=has_rest(row),
+        is_held=ending is not None and ending.status == "held",
+        failed_records=ending.failed_records_open if ending else None,
+        succeeded_at=success.succeeded_at if success else None,
+        began_at=success.began_at if success else None,
+    )
 
 
 def find_tick(
     schedule: Schedule, standing: Standing, now: datetime, *, at_once: bool = False
 ) -> Tick | None:
     """Return the tick that a sync is due for, or None.
+
+    Between ticks a sync is due as well while its last plan was not sent to its end, unless somebody
+    has to decide first whether it may be.
 
     Args:
         schedule: Of the sync.
@@ -94,7 +121,9 @@ def find_tick(
     tick = due_tick(schedule, standing.due_after.replace(tzinfo=UTC), now)
     if tick is None and at_once and not standing.has_committed:
         tick = last_tick(schedule, now)
-    return Tick(naive(tick), standing.due_after) if tick else None
+    if tick is not None:
+        return Tick(naive(tick), standing.due_after)
+    return Tick(None, standing.due_after) if standing.has_rest and not standing.is_held else None
 
 
 def naive(moment: datetime) -> datetime:

@@ -42,7 +42,7 @@ from reverse_etl.settle import Ending, drop_run, record_outcomes, retain, settle
 from reverse_etl.warehouse import warehouse_of
 from reverse_etl.warehouse.damage import find_damage, mend
 from reverse_etl.warehouse.lease import Heartbeat, Lease
-from reverse_etl.warehouse.shape import field_set
+from reverse_etl.warehouse.shape import field_set, has_rest
 from reverse_etl.warehouse.statements import control
 from reverse_etl.warehouse.statements.changes import sample_deletes
 
@@ -211,8 +211,9 @@ class Run:
                 self.retain()
         except (LeaseLost, WarehouseError) as error:
             # Its row stays "delivering": the next run settles what this one left.
-            self.report.status = "failed"
-            self.report.error_code, self.report.error = error.code, str(error)
+            self.report.status, self.report.error_code = "failed", error.code
+            self.report.error = f"{error}. What was sent is counted by the next run"
+            self.report.requests = self._requests(sum(self.report.answers.values()))
 
     # --- is due ----------------------------------------------------------------------------
 
@@ -224,10 +225,11 @@ class Run:
         with self.control.transaction() as tx:
             row = tx.rows(control.read_state(self.warehouse.tables.state, self.sync.name))[0]
             tx.abandon()
-        if row.due_after == tick.seen:
+        if row.due_after == tick.seen and (tick.at is not None or has_rest(row)):
             return True
         self.report.status, self.report.error_code = "skipped", "served"
-        self.report.error = f"another scheduler has served the tick of {tick.at} UTC meanwhile"
+        what = f"the tick of {tick.at} UTC" if tick.at else "what was left"
+        self.report.error = f"another scheduler has served {what} meanwhile"
         return False
 
     # --- examine ---------------------------------------------------------------------------
@@ -525,7 +527,7 @@ class Run:
     def _serve_tick(self, tx: Transaction) -> dict[str, Any]:
         """Let the tick of a held run be served; return what its row says of that."""
         tick = self.options.tick
-        if tick is None:
+        if tick is None or tick.at is None:
             return {}
         state, name = self.warehouse.tables.state, self.sync.name
         self.lease.guard(tx.run(control.serve_tick(state, name, self.lease.token, tick.at)))

@@ -135,7 +135,8 @@ _LEVELS = {
     "interrupted": logging.WARNING,
     "completed_with_failures": logging.WARNING,
     "held": logging.WARNING,
-    "busy": logging.WARNING,
+    # As usual where two schedulers serve one sync; it is looked at again.
+    "busy": logging.INFO,
     "failed": logging.ERROR,
 }
 

@@ -86,12 +86,12 @@ class Tick:
     """A tick that a scheduler wants to be served; times are in UTC, without time zone.
 
     Attributes:
-        at: The tick.
+        at: The tick; None where no tick is due, but the last plan was not sent to its end.
         seen: The ``due_after`` of ``sync_state`` that it was found due by. If it is another one
             once the run has the lease, then somebody else has served a tick meanwhile.
     """
 
-    at: datetime
+    at: datetime | None
     seen: datetime | None
 
 

@@ -266,15 +266,18 @@ class Scheduler:
         if report is None:
             self.agenda.waits_for_its_tick(name, ended.looked_at or now)
         elif report.status == "skipped":
-            self.agenda.was_served_elsewhere(name, now)
+            self.agenda.is_looked_at_again(name, now)
         elif report.status == "busy":
             self.agenda.was_busy(name, now, self._ports.rng.random())
         elif report.status in {"failed", "interrupted"}:
             self.agenda.failed(name, now, self._ports.rng.random())
         else:
-            served = ended.tick.at.replace(tzinfo=UTC) if ended.tick else None
-            self.agenda.waits_for_its_tick(name, now, served)
             self._remember(name, report, now)
+            if ended.tick and ended.tick.at:
+                self.agenda.waits_for_its_tick(name, now, ended.tick.at.replace(tzinfo=UTC))
+            else:
+                # It served no tick: one may have come meanwhile.
+                self.agenda.is_looked_at_again(name, now)
 
     def _remember(self, name: str, report: RunSummary, now: datetime) -> None:
         standing = self._standings.get(name)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from reverse_etl.schedule import Schedule
 
-# A sync that failed is looked at again after a while that doubles; at its next tick at the latest.
+# A sync that failed is looked at again after a while that doubles, at its next tick at the latest:
+# its tick may still be due, or a part of its plan still to be sent.
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
 
@@ -104,8 +105,8 @@ class Agenda:
         missed = served is not None and due_tick(entry.schedule, served, now) is not None
         entry.look_at = now if missed else next_tick(entry.schedule, now) or now + LONGEST_WAIT
 
-    def was_served_elsewhere(self, name: str, now: datetime) -> None:
-        """Note that somebody else has served a tick, perhaps an older one: look again."""
+    def is_looked_at_again(self, name: str, now: datetime) -> None:
+        """Note that a sync served no tick, or somebody else did, perhaps an older one."""
         entry = self._ended(name)
         if entry is not None:
             entry.look_at = now

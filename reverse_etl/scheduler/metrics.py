@@ -71,13 +71,13 @@ class Metrics:
         )
         self._failed = Gauge(
             name("failed_records"),
-            "People (or rows) that are not in step, by the last run.",
+            "People (or rows) that are not in step, by the last run that has ended.",
             ["sync"],
             registry=registry,
         )
         self._succeeded_at = Gauge(
             name("last_success_timestamp_seconds"),
-            "When a run last delivered what it had planned.",
+            "When a run last delivered what it had planned; without one, when the first began.",
             ["sync"],
             registry=registry,
         )
@@ -107,13 +107,20 @@ class Metrics:
             before, self._syncs = self._syncs, set(scheduled(config))
             for name in before - self._syncs:
                 self._forget(name)
+            for name in self._syncs - before:
+                # From zero on, so that the first of them is a rise.
+                for status in ("succeeded", "completed_with_failures", "failed", "held"):
+                    self._runs.labels(name, status)
 
     def saw(self, name: str, standing: Standing) -> None:
         """Hear where a sync stands."""
         with self._lock:
-            if name in self._syncs and standing.succeeded_at is not None:
-                moment = standing.succeeded_at.replace(tzinfo=UTC)
-                self._succeeded_at.labels(name).set(moment.timestamp())
+            if name not in self._syncs:
+                return
+            since = standing.in_step_since.replace(tzinfo=UTC)
+            self._succeeded_at.labels(name).set(since.timestamp())
+            if standing.failed_records is not None:
+                self._failed.labels(name).set(standing.failed_records)
 
     def ended(self, report: RunSummary, now: datetime) -> None:
         """Hear how a run ended."""

@@ -16,7 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from reverse_etl.errors import ConfigError
+from reverse_etl.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,12 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
     # Two schedulers on one port would each get a part of the questions.
     allow_reuse_port = False
+
+    def server_bind(self) -> None:
+        """Bind, without asking for the name of the address: a resolver may take long."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = "localhost", self.socket.getsockname()[1]
+        self.setup_environ()
 
 
 class _Handler(WSGIRequestHandler):
@@ -68,7 +74,7 @@ def page(
         monotonic: The clock of the scheduler, in seconds.
 
     Raises:
-        ConfigError: The address cannot be used, or is in use.
+        RunError: The address cannot be used, or is in use: perhaps only for now.
     """
 
     def answer(environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
@@ -84,7 +90,8 @@ def page(
         server = make_server(host, port, answer, _Server, _Handler)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or "no such port"
-        raise ConfigError([f"cannot listen on {host}:{port}: {reason}; use --port"]) from None
+        text = f"cannot listen on {host}:{port}: {reason}; end what uses it, or name another --port"
+        raise RunError(text, code="cannot_listen") from None
     thread = threading.Thread(target=server.serve_forever, name="page", daemon=True)
     thread.start()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reverse_etl.connector import MappedField
 
@@ -154,6 +154,11 @@ class State:
     target_id: str | None
     target_name: str | None
     target_created_at: datetime | None
+
+
+def has_rest(row: Any) -> bool:  # noqa: ANN401 - a row of sync_state
+    """Return whether the last plan of a sync was not sent to its end, for all that is known."""
+    return row.changes_rows is not None and row.position < row.changes_rows
 
 
 def field_set(fields: Iterable[MappedField]) -> str:

@@ -103,7 +103,7 @@ def test_the_page_leads_to_a_list_in_step_and_a_channel_that_hears(
         assert members == {f"p{n}@example.com" for n in range(11, 31)}
     (asked,) = blocks("sql")
     (row,) = warehouse(asked)
-    assert row[:3] == ("vip_customers", "succeeded", "schedule")
+    assert row[:4] == ("vip_customers", 1, "succeeded", "schedule")
 
 
 def test_every_metric_of_the_page_is_there_and_the_other_way_round() -> None:

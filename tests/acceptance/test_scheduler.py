@@ -17,10 +17,11 @@ import sqlalchemy as sa
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from connectors.iterable.sandbox import Fault
 from reverse_etl import scheduler as scheduler_module
 from reverse_etl.config import Config, load_config
 from reverse_etl.due import find_tick
-from reverse_etl.errors import ConfigError
+from reverse_etl.errors import ConfigError, RunError
 from reverse_etl.ports import Ports, http_transport
 from reverse_etl.retention import forget_old_logs
 from reverse_etl.runner import Runner
@@ -411,7 +412,7 @@ def test_a_tick_that_was_found_by_an_old_look_is_looked_at_again(
     def late(schedule: Schedule, standing: Standing, now: datetime) -> Tick | None:
         nonlocal faked
         found = find_tick(schedule, standing, now)
-        if found is None or faked:
+        if found is None or found.at is None or faked:
             return found
         faked = True
         return Tick(found.at, found.at - timedelta(days=1))
@@ -512,7 +513,7 @@ def test_what_is_said_over_http(office: MakeOffice) -> None:
         next_look = families["reverse_etl_next_look_timestamp_seconds"].samples[0].value
         assert 0 <= next_look + ALIVE_SECONDS + 1 - clock.now().timestamp() <= 15 * 60
         with (
-            pytest.raises(ConfigError, match="use --port"),
+            pytest.raises(RunError, match="another --port"),
             page("127.0.0.1", port, place.scheduler, place.metrics, clock.monotonic),
         ):
             pass
@@ -522,3 +523,23 @@ def test_what_is_said_over_http(office: MakeOffice) -> None:
 def _log_level(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with caplog.at_level("INFO", logger="reverse_etl"):
         yield
+
+
+def test_what_an_outage_left_is_sent_when_the_destination_is_back(office: MakeOffice) -> None:
+    """Not at the next tick, which may be a day away."""
+    daily = {"type": "basic", "every": "1 day"}
+    place = office({"one": {"schedule": daily}})
+    world = place.world
+    place.run(minutes=1)
+    world.faults = [Fault("status", match="/api/lists/subscribe", status=401)]
+    place.run(days=1)
+    assert len(place.ticks("one")) == 1
+    assert set(place.statuses("one")) == {"failed"}
+    assert len(place.statuses("one")) > 5, "it is tried again, at longer and longer intervals"
+    assert place.agenda.entries["one"].failures > 5
+    world.faults = []
+    place.run(hours=1, minutes=10)
+    assert place.statuses("one")[-1] == "succeeded"
+    assert len(place.ticks("one")) in {1, 2}
+    assert world.members("one") == {address(n) for n in ("ada", "bob", "cid")}
+    assert place.agenda.entries["one"].failures == 0

@@ -126,11 +126,36 @@ def test_a_run_killed_while_delivering_has_served_its_tick(hourly: World) -> Non
     hourly.one_by_one()
     hourly.die(after=2, tick=due(hourly))
     assert served(hourly) == [tick]
-    assert serve(hourly) is None
-    later = pass_until_tick(hourly)
-    assert serve(hourly) is not None, "and its rest goes with the next one"
-    assert served(hourly) == [tick, later]
+    rest = due(hourly)
+    assert rest is not None
+    assert rest.at is None, "what is left does not wait for the next tick, and serves none"
+    assert hourly.run(tick=rest).status == "succeeded"
+    assert [row["trigger"] for row in hourly.runs()] == ["schedule", "schedule"]
+    assert served(hourly) == [tick, None]
     assert len(hourly.members()) == 5
+    assert due(hourly) is None
+    late = hourly.run_unchecked(lambda: False, {"tick": rest})
+    assert (late.status, hourly.sent) == ("skipped", []), "somebody else has sent it meanwhile"
+    later = pass_until_tick(hourly)
+    serve(hourly)
+    assert served(hourly) == [tick, None, later]
+
+
+def test_what_was_left_waits_for_who_decides_about_the_brake(hourly: World) -> None:
+    hourly.sync |= {"max_delete_percent": 10}
+    hourly.put_emails(*"abcdefghij")
+    due(hourly)
+    pass_until_tick(hourly)
+    hourly.one_by_one()
+    hourly.die(after=4, tick=due(hourly))
+    hourly.put_emails(*"abc")
+    report = serve(hourly)
+    assert report is not None
+    assert report.status == "held"
+    assert served(hourly)[1:] == [None]
+    assert due(hourly) is None, "not again and again"
+    pass_until_tick(hourly)
+    assert due(hourly) is not None
 
 
 def test_a_held_run_has_served_its_tick(hourly: World) -> None:
@@ -226,16 +251,17 @@ def test_any_history_serves_the_last_tick_of_each_look_and_none_twice(hourly: Wo
         wanted = last_tick(config, now)
         assert wanted is not None
         last = ledger[-1].replace(tzinfo=UTC) if ledger else seen
-        assert (found is not None) == (wanted > last)
+        assert (found is not None and found.at is not None) == (wanted > last)
         if found is None:
             continue
-        assert found.at == wanted.replace(tzinfo=None)
+        # Else what a death left is to be sent, which serves no tick.
+        assert found.at in (None, wanted.replace(tzinfo=None))
         if chance.random() < 0.4 and hourly.die_at(chance.randrange(4, 60), tick=found):
             died = [row["scheduled_for"] for row in hourly.runs() if row["scheduled_for"]]
             ledger = sorted({*ledger, *died})
             continue
         hourly.run(tick=due(hourly))
-        ledger = sorted({*ledger, found.at})
+        ledger = sorted({*ledger, *([found.at] if found.at else [])})
     times = [row["scheduled_for"] for row in hourly.runs() if row["scheduled_for"]]
     assert times == ledger
     assert len(times) == len(set(times))

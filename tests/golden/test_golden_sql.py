@@ -488,6 +488,7 @@ def of_control(warehouse: Warehouse) -> dict[str, list[Statement]]:
         "see_sync": [control.see_sync(state, SYNC, NOW)],
         "serve_tick": [control.serve_tick(state, SYNC, 7, NOW)],
         "last_successes": [control.last_successes(runs, [SYNC, "people"])],
+        "last_endings": [control.last_endings(runs, [SYNC, "people"])],
         "keep_target": [control.keep_target(state, SYNC, 7, "12", NOW)],
         "keep_alerts": [
             control.hold_alerts(state, SYNC),

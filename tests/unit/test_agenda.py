@@ -114,9 +114,9 @@ def test_a_tick_that_somebody_else_served_is_looked_at_again() -> None:
     found = agenda(a=HOURLY)
     found.failed("a", NOW, MIDDLE)
     found.started("a")
-    found.was_served_elsewhere("a", NOW)
+    found.is_looked_at_again("a", NOW)
     assert found.ready(NOW, 9) == ["a"]
-    found.was_served_elsewhere("gone", NOW)
+    found.is_looked_at_again("gone", NOW)
     assert set(found.entries) == {"a"}
 
 

@@ -273,7 +273,7 @@ def test_the_line_of_cron_is_one_that_cron_reads_whole() -> None:
 def test_a_service_has_few_rights_and_time_to_end(name: str) -> None:
     service = unit(name)
     assert service["Service.User"] == ["reverse-etl"]
-    assert service["Service.EnvironmentFile"] == ["/etc/reverse-etl/environment"]
+    assert service["Service.EnvironmentFile"] == ["-/etc/reverse-etl/environment"]
     assert float(service["Service.TimeoutStopSec"][0]) > SHUTDOWN_SECONDS
     assert "143" in service["Service.SuccessExitStatus"][0].split()
     assert service["Service.ProtectSystem"] == ["strict"]

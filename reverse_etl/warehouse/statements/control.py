@@ -13,6 +13,8 @@ from sqlalchemy import (
     Insert,
     String,
     Update,
+    and_,
+    case,
     cast,
     delete,
     false,
@@ -221,16 +223,26 @@ def unfinished_runs(runs: Table, sync_name: str) -> Chosen:
 
 
 def last_successes(runs: Table, sync_names: Collection[str]) -> Chosen:
-    """Read when each sync last delivered what it had planned, failed records or not."""
+    """Read when each sync last delivered what it had planned, and when it first tried."""
     row = runs.c
-    return (
-        select(row.sync_name, func.max(row.finished_at))
-        .where(
-            row.sync_name.in_(sync_names),
-            row.status.in_(["succeeded", "completed_with_failures"]),
-        )
+    delivered = row.status.in_(["succeeded", "completed_with_failures"])
+    succeeded_at = func.max(case((delivered, row.finished_at))).label("succeeded_at")
+    began_at = func.min(row.started_at).label("began_at")
+    chosen = select(row.sync_name, succeeded_at, began_at)
+    return chosen.where(row.sync_name.in_(sync_names)).group_by(row.sync_name)
+
+
+def last_endings(runs: Table, sync_names: Collection[str]) -> Chosen:
+    """Read how the newest run of each sync ended that has ended."""
+    row = runs.c
+    newest = (
+        select(row.sync_name, func.max(row.sync_run_id).label("sync_run_id"))
+        .where(row.sync_name.in_(sync_names), row.finished_at.is_not(None))
         .group_by(row.sync_name)
+        .subquery("newest")
     )
+    same = and_(row.sync_name == newest.c.sync_name, row.sync_run_id == newest.c.sync_run_id)
+    return select(row.sync_name, row.status, row.failed_records_open).join(newest, same)
 
 
 def last_runs(runs: Table, sync_name: str, limit: int) -> Chosen:

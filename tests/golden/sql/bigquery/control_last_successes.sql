@@ -2,8 +2,8 @@
 -- executed by the service. Lines are broken for reading.
 
 SELECT `sync_runs`.`sync_name`,
-  max(`sync_runs`.`finished_at`) AS `max_1`
+  max(CASE WHEN (`sync_runs`.`status` IN ('succeeded', 'completed_with_failures')) THEN `sync_runs`.`finished_at` END) AS `succeeded_at`,
+  min(`sync_runs`.`started_at`) AS `began_at`
 FROM `reverse_etl`.`sync_runs`
 WHERE `sync_runs`.`sync_name` IN ('vip', 'people')
-    AND `sync_runs`.`status` IN ('succeeded', 'completed_with_failures')
 GROUP BY `sync_runs`.`sync_name`;

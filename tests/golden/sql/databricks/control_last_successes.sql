@@ -2,8 +2,8 @@
 -- executed by the service. Lines are broken for reading.
 
 SELECT reverse_etl.sync_runs.sync_name,
-  max(reverse_etl.sync_runs.finished_at) AS max_1
+  max(CASE WHEN (reverse_etl.sync_runs.status IN ('succeeded', 'completed_with_failures')) THEN reverse_etl.sync_runs.finished_at END) AS succeeded_at,
+  min(reverse_etl.sync_runs.started_at) AS began_at
 FROM reverse_etl.sync_runs
 WHERE reverse_etl.sync_runs.sync_name IN ('vip', 'people')
-    AND reverse_etl.sync_runs.status IN ('succeeded', 'completed_with_failures')
 GROUP BY reverse_etl.sync_runs.sync_name;
