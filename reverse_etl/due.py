@@ -10,7 +10,7 @@ and such a run serves no tick.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ class Standing:
         due_after: The tick that was served last, or when a scheduler first saw the sync.
         has_committed: Whether a run of it ever planned what to send.
         has_rest: Whether the last plan was not sent to its end: a run failed, was stopped or died.
+        is_leased: Whether a run holds its lease, dead or alive.
         is_held: Whether the brake held the newest run.
         failed_records: Open after the newest run that has ended; None when none has.
         succeeded_at: When a run last ended having delivered what it had planned, failed records
@@ -47,6 +48,7 @@ class Standing:
     due_after: datetime
     has_committed: bool = False
     has_rest: bool = False
+    is_leased: bool = False
     is_held: bool = False
     failed_records: int | None = None
     succeeded_at: datetime | None = None
@@ -86,10 +88,21 @@ def look(
             runs, of = warehouse.tables.runs, list(names)
             successes = {row.sync_name: row for row in tx.rows(control.last_successes(runs, of))}
             endings = {row.sync_name: row for row in tx.rows(control.last_endings(runs, of))}
+            moment = tx.now()
             tx.abandon()
-    return {
+        # Where a lock proves the lease nobody else is running: the file could be opened.
+        proven = warehouse.control.capabilities.lock_proves_lease
+    standings = {
         name: _standing(row, successes.get(name), endings.get(name)) for name, row in found.items()
     }
+    return {
+        name: replace(standing, is_leased=not proven and _is_leased(found[name], moment))
+        for name, standing in standings.items()
+    }
+
+
+def _is_leased(row: Any, now: datetime) -> bool:  # noqa: ANN401 - a row of sync_state
+    return row.lease_expires_at is not None and row.lease_expires_at > now
 
 
 def _standing(row: Any, success: Any, ending: Any) -> Standing:  # noqa: ANN401 - rows of ours

@@ -109,7 +109,9 @@ def _find_due(config: Config, runner: Runner, *, at_once: bool) -> _Due:
     for name, standing in found.standings.items():
         schedule, time = config.sync(name).schedule, clock.now()
         tick = find_tick(schedule, standing, time, at_once=at_once)
-        if tick is None:
+        # A run at work is no news; one that died there is sent on by a later call.
+        at_work = standing.is_leased and tick is not None and tick.at is None
+        if tick is None or at_work:
             found.waiting[name] = next_tick(schedule, time)
         else:
             found.options[name] = Options(tick=tick)

@@ -569,6 +569,25 @@ def test_run_due_serves_what_is_due_and_nothing_else(project: Project) -> None:
     assert project.members() == addresses(1, 2)
 
 
+def test_run_due_sends_what_an_outage_left_but_not_beside_a_run_at_work(
+    on_postgresql: Project,
+) -> None:
+    on_postgresql.people(1, 2)
+    on_postgresql.sandbox.faults = [Fault("status", match=SUBSCRIBE, status=401)]
+    assert on_postgresql.here("run-due", "--now").code == 1
+    on_postgresql.sandbox.faults = []
+    held = "update reverse_etl.sync_state set lease_owner = 'a:1', lease_expires_at = {}"
+    on_postgresql.execute(held.format("timestamp '2099-01-01 00:00:00'"))
+    beside = on_postgresql.here("run-due", "--json")
+    assert (beside.code, beside.document["syncs"]) == (0, [])
+    on_postgresql.execute(held.format("null"))
+    rest = on_postgresql.here("run-due", "--json").document
+    assert (rest["status"], rest["succeeded"]) == ("succeeded", counts(insert=2))
+    assert [trigger for trigger, _ in scheduled(on_postgresql)] == ["schedule", "schedule"]
+    assert scheduled(on_postgresql)[1][1] is None
+    assert on_postgresql.here("run-due", "--json").document["syncs"] == []
+
+
 def test_run_due_now_does_not_wait_for_a_first_tick(project: Project) -> None:
     project.people(1)
     assert project.here("run-due", "--now", "--json").document["status"] == "succeeded"
