@@ -212,7 +212,8 @@ class Soak:
             "source": {"warehouse": "local", "query": query, "primary_key": "id"},
             "destination": {"name": "iterable", "object": kind, **more},
             "identifiers": {"email": "email"},
-            "fields": {"plan": "plan"},
+            # A field has one sync that writes it: of two, each may undo what the other has sent.
+            **({"fields": {"plan": "plan"}} if kind == "user" else {}),
             "schedule": {"type": "cron", "expression": "*/5 * * * *"},
             "max_delete_percent": 100,
             "observability": {"sync_log_retention_days": 1},
