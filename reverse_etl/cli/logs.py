@@ -48,8 +48,8 @@ def start_log(output: Output, log_format: LogFormat, *, every_run: bool) -> None
     logger = logging.getLogger("reverse_etl")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
-    wants_runs = every_run or output.notes_as_json
-    logging.getLogger(_RUNS).setLevel(logging.INFO if wants_runs else logging.CRITICAL)
+    if not (every_run or output.notes_as_json):
+        handler.addFilter(lambda record: record.name != _RUNS)
 
 
 class _Handler(logging.Handler):

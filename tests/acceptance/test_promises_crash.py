@@ -134,7 +134,7 @@ def test_killed_while_planning(two: World) -> None:
 def test_killed_while_settling(two: World) -> None:
     """A crash while settling leaves none of it: the next run settles, and sends again."""
     two.put_emails("bob", "cy")
-    assert two.die_at("sync_log")
+    assert two.die_at("INSERT INTO reverse_etl.sync_log")
     assert two.members() == {"bob@x.com", "cy@x.com"}
     report = two.run()
     assert {line[3] for line in two.lines(2)} == {"unknown"}

@@ -349,7 +349,7 @@ def test_no_request_starts_on_an_old_check_of_the_lease(on_postgresql: Site) -> 
     watched = WatchedRun(on_postgresql)
 
     def pass_time(ticket: int) -> None:
-        watched.clock.passed += [3.0, 8.0, 11.0, 29.0, 500.0][ticket % 5]
+        watched.clock.passed += [3.0, 6.0, 11.0, 29.0, 500.0][ticket % 5]
 
     watched.between = pass_time
     assert watched.run.execute().status == "succeeded"
