@@ -229,12 +229,16 @@ class Soak:
         )
 
     def change(self) -> None:
-        """Let some join, some leave, and some change; not at all while the file is in use."""
-        low = self.rng.randrange(max(self._made, 1))
+        """Let some join, some leave, and some change; not at all while the file is in use.
+
+        There are about as many in the end as in the beginning: more people take more memory.
+        """
+        low = self._made - self.rng.randrange(1, PEOPLE)
         try:
             self._execute(
                 self._insert(self.rng.randrange(1, 15)),
-                f"delete from people where id between {low} and {low + self.rng.randrange(9)}",  # noqa: S608 - numbers
+                f"delete from people where id between {low} and {low + self.rng.randrange(9)}"  # noqa: S608 - numbers
+                f" or id < {self._made - PEOPLE}",
                 f"update people set plan = case plan when 'paid' then 'free' else 'paid' end"  # noqa: S608 - as above
                 f" where mod(id, 97) = {self.rng.randrange(97)}",
             )
