@@ -4,18 +4,18 @@ What was served is in the warehouse of each sync, in ``sync_state.due_after``, s
 schedulers agree. A sync that no scheduler has seen before is due at its next tick, not at once.
 The tick itself is served, and noted, by the run (``run.py``).
 
-What a run has planned and could not send need not wait for the next tick: the sync is due at once,
-and such a run serves no tick.
+What a run has planned and could not send does not wait for the next tick: the sync is due once
+more, soon, and such a run serves no tick.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from reverse_etl.errors import WarehouseError
-from reverse_etl.schedule import Manual, Tick, due_tick, last_tick
+from reverse_etl.schedule import EPOCH, Manual, Tick, due_tick, last_tick, wait_after
 from reverse_etl.warehouse import warehouse_of
 from reverse_etl.warehouse.shape import has_rest
 from reverse_etl.warehouse.statements import control
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from reverse_etl.warehouse.base import Warehouse
 
 
+_AT_ONCE = EPOCH.replace(tzinfo=None)
+
+
 @dataclass(frozen=True)
 class Standing:
     """Where a sync stands with its schedule; times are in UTC, without time zone.
@@ -36,9 +39,8 @@ class Standing:
     Attributes:
         due_after: The tick that was served last, or when a scheduler first saw the sync.
         has_committed: Whether a run of it ever planned what to send.
-        has_rest: Whether the last plan was not sent to its end: a run failed, was stopped or died.
-        is_leased: Whether a run holds its lease, dead or alive.
-        is_held: Whether the brake held the newest run.
+        rest_due_at: When to send what the last plan has left, because a run failed, was stopped or
+            died; None when nothing is left, or somebody has to decide first whether it may be sent.
         failed_records: Open after the newest run that has ended; None when none has.
         succeeded_at: When a run last ended having delivered what it had planned, failed records
             or not; None when none has.
@@ -47,9 +49,7 @@ class Standing:
 
     due_after: datetime
     has_committed: bool = False
-    has_rest: bool = False
-    is_leased: bool = False
-    is_held: bool = False
+    rest_due_at: datetime | None = None
     failed_records: int | None = None
     succeeded_at: datetime | None = None
     began_at: datetime | None = None
@@ -88,33 +88,39 @@ def look(
             runs, of = warehouse.tables.runs, list(names)
             successes = {row.sync_name: row for row in tx.rows(control.last_successes(runs, of))}
             endings = {row.sync_name: row for row in tx.rows(control.last_endings(runs, of))}
-            moment = tx.now()
             tx.abandon()
         # Where a lock proves the lease nobody else is running: the file could be opened.
         proven = warehouse.control.capabilities.lock_proves_lease
-    standings = {
-        name: _standing(row, successes.get(name), endings.get(name)) for name, row in found.items()
-    }
     return {
-        name: replace(standing, is_leased=not proven and _is_leased(found[name], moment))
-        for name, standing in standings.items()
+        name: _standing(row, successes.get(name), endings.get(name), is_free=proven)
+        for name, row in found.items()
     }
 
 
-def _is_leased(row: Any, now: datetime) -> bool:  # noqa: ANN401 - a row of sync_state
-    return row.lease_expires_at is not None and row.lease_expires_at > now
-
-
-def _standing(row: Any, success: Any, ending: Any) -> Standing:  # noqa: ANN401 - rows of ours
+def _standing(row: Any, success: Any, ending: Any, *, is_free: bool) -> Standing:  # noqa: ANN401 - rows of ours
+    failures = row.last_run_id - ((success.succeeded_run_id if success else None) or 0)
     return Standing(
         row.due_after,
         has_committed=row.committed_run_id is not None,
-        has_rest=has_rest(row),
-        is_held=ending is not None and ending.status == "held",
+        rest_due_at=_rest_due_at(row, ending, failures, is_free=is_free) if has_rest(row) else None,
         failed_records=ending.failed_records_open if ending else None,
         succeeded_at=success.succeeded_at if success else None,
         began_at=success.began_at if success else None,
     )
+
+
+def _rest_due_at(row: Any, ending: Any, failures: int, *, is_free: bool) -> datetime | None:  # noqa: ANN401 - as above
+    """Return when to send what a plan has left.
+
+    It waits longer after each failure: each try evaluates the query once more.
+    """
+    if ending is not None and ending.status == "held":
+        return None
+    if row.lease_expires_at is not None and not is_free:
+        return row.lease_expires_at  # type: ignore[no-any-return]  # a run is at work, or died there
+    if ending is not None and ending.status == "failed":
+        return ending.finished_at + wait_after(failures)  # type: ignore[no-any-return]  # as above
+    return _AT_ONCE
 
 
 def find_tick(
@@ -122,8 +128,7 @@ def find_tick(
 ) -> Tick | None:
     """Return the tick that a sync is due for, or None.
 
-    Between ticks a sync is due as well while its last plan was not sent to its end, unless somebody
-    has to decide first whether it may be.
+    Between ticks a sync is due as well when something of its last plan is to be sent.
 
     Args:
         schedule: Of the sync.
@@ -136,7 +141,8 @@ def find_tick(
         tick = last_tick(schedule, now)
     if tick is not None:
         return Tick(naive(tick), standing.due_after)
-    return Tick(None, standing.due_after) if standing.has_rest and not standing.is_held else None
+    rest = standing.rest_due_at
+    return Tick(None, standing.due_after) if rest is not None and rest <= naive(now) else None
 
 
 def naive(moment: datetime) -> datetime:

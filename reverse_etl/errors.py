@@ -121,12 +121,14 @@ class DestinationError(RunError):
     code = "destination_error"
 
 
-def trace_without_values(error: BaseException) -> Iterator[str]:
-    """Yield a traceback in which errors have no text and frames no local variables.
+def describe_bug(error: BaseException) -> str:
+    """Return what to report of an error that nobody expected: its kind, and where it happened.
 
-    What an error says may quote a row, or an address with a password in it.
+    Not what it says: a library may quote a row, or an address with a password in it.
     """
-    yield from _trace(error, set())
+    trace = "".join(_trace(error, set())).rstrip()
+    head = f"this is a bug in reverse-etl ({type(error).__name__}); please report it with these"
+    return f"{head} lines:\n{trace}"
 
 
 def _trace(error: BaseException, seen: set[int]) -> Iterator[str]:

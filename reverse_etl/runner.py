@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from reverse_etl.alerts import Alerts
 from reverse_etl.config import Config, load_config
 from reverse_etl.delivery.limiter import Pacers
-from reverse_etl.errors import Busy, ReverseEtlError, RunError
+from reverse_etl.errors import Busy, ReverseEtlError, RunError, describe_bug
 from reverse_etl.ports import Ports
 from reverse_etl.report import RunSummary
 from reverse_etl.run import Options
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _logger = logging.getLogger("reverse_etl.run")
+_bugs = logging.getLogger("reverse_etl")
 
 
 def run_sync(
@@ -100,6 +101,15 @@ class Runner:
     def could_not_begin(self, name: str, error: ReverseEtlError) -> RunSummary:
         """Return the summary of a run that did not get as far as that, and tell the webhooks."""
         return self.tell(unbegun(name, error))
+
+    def met_bug(self, name: str, error: Exception) -> RunSummary:
+        """Return the summary of a run that met an error nobody expected, and tell the webhooks.
+
+        Others must not pay for it: whoever runs several syncs goes on with the rest.
+        """
+        _bugs.error("%s: %s", name, describe_bug(error), extra={"sync": name, "run_id": None})
+        text = f"a bug in reverse-etl: {type(error).__name__}; the log has more"
+        return self.tell(RunSummary(name, status="failed", error_code="bug", error=text))
 
     def tell(self, report: RunSummary) -> RunSummary:
         """Log how a run ended, and tell the webhooks; return the same."""

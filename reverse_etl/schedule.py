@@ -27,6 +27,10 @@ MAX_INTERVAL = timedelta(days=365)
 MOST_SKEW = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+# After a failure a sync rests for a while, which doubles with each further one.
+FIRST_WAIT = timedelta(minutes=1)
+LONGEST_WAIT = timedelta(hours=1)
+
 ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -153,6 +157,13 @@ def due_tick(schedule: Schedule, after: datetime, now: datetime) -> datetime | N
     if tick is None or (tick <= _utc(after) and _utc(after) <= _utc(now) + MOST_SKEW):
         return None
     return tick
+
+
+def wait_after(failures: int) -> timedelta:
+    """Return how long a sync rests after so many failures in a row, one or more."""
+    # Doubled six times it is more than the longest wait already.
+    doubled = min(max(failures - 1, 0), 6)
+    return min(FIRST_WAIT * (1 << doubled), LONGEST_WAIT)
 
 
 def following(schedule: Schedule, after: datetime, most: int) -> Iterator[datetime]:

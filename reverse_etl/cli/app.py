@@ -157,13 +157,13 @@ def _explain(error: Exception, session: Session, arguments: Sequence[str]) -> in
         return _explain_usage(error, session, arguments)
     if isinstance(error, ConfigError):
         for problem in error.problems:
-            output.note(problem)
+            output.note(problem, "error")
         output.document(
             {"error_code": error.code, "error": str(error), "problems": error.problems},
         )
         return error.exit_code
     if isinstance(error, ReverseEtlError):
-        output.note(str(error))
+        output.note(str(error), "error")
         output.document({"error_code": error.code, "error": str(error)})
         return error.exit_code
     if isinstance(error, typer.Abort | KeyboardInterrupt):

@@ -94,7 +94,7 @@ def _repair(
 
     options = Options(repair=True, profiles_to_audit=sample, allow_deletes=allow_deletes)
     with Stop(config.engine.shutdown_seconds) as stop, progress_bars() as bars:
-        reports = list(Runs(session, config, stop, bars).run({sync: options}))
+        reports = list(Runs(config, stop, bars).run({sync: options}))
     for report in reports:
         if report.audit is not None:
             _show(session, report.audit)

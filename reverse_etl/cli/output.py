@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from reverse_etl.errors import trace_without_values
+from reverse_etl.errors import describe_bug
 
 _GAP = "  "
 
@@ -52,16 +52,16 @@ class Output:
             shown = _styled(shown, style)
         _write(sys.stdout, f"{shown}\n")
 
-    def note(self, text: str) -> None:
-        """Write a line for a person to standard error."""
-        self.line(self.noted(text))
+    def note(self, text: str, level: str = "warning") -> None:
+        """Write a line for a person to standard error; the level is for a machine."""
+        self.line(self.noted(text, level))
 
-    def noted(self, text: str) -> str:
+    def noted(self, text: str, level: str = "warning") -> str:
         """Return a note as the line that it is on standard error."""
         if not self.notes_as_json:
             return visible(text)
         at = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
-        about = {"at": f"{at}Z", "level": "warning", "sync": None, "run_id": None}
+        about = {"at": f"{at}Z", "level": level, "sync": None, "run_id": None}
         return json.dumps({**about, "message": text.removeprefix("warning: ")})
 
     def line(self, text: str) -> None:
@@ -88,13 +88,8 @@ class Output:
             self.say(f"{indent}{line}")
 
     def bug(self, error: BaseException) -> None:
-        """Tell about an error that nobody expected: its kind, and where it happened.
-
-        Not what it says: a library may quote a row, or an address with a password in it.
-        """
-        name = type(error).__name__
-        self.note(f"this is a bug in reverse-etl ({name}); please report it with these lines:")
-        self.note("".join(trace_without_values(error)).rstrip())
+        """Tell about an error that nobody expected."""
+        self.note(describe_bug(error), "error")
 
 
 def has_colours(stream: TextIO) -> bool:

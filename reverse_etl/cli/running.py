@@ -81,7 +81,8 @@ def run_sync(  # noqa: PLR0913 - the options of the command
         Stop(loaded.engine.shutdown_seconds, session.output.noted) as stop,
         progress_bars() as bars,
     ):
-        runs = Runs(session, loaded, stop, bars)
+        runs = Runs(loaded, stop, bars)
+        runs.prepare(wanted)
         for report in runs.run(dict.fromkeys(wanted, options)):
             reports[report.sync] = report
             tell(session, report)
@@ -110,7 +111,6 @@ class Runs:
 
     def __init__(
         self,
-        session: Session,
         config: Config,
         stop: Stop,
         bars: Callable[[str], Told],
@@ -118,13 +118,12 @@ class Runs:
         from reverse_etl.ports import Ports  # noqa: PLC0415 - loads the HTTP client
         from reverse_etl.runner import Runner  # noqa: PLC0415 - loads the engine
 
-        self._session, self._config, self._bars = session, config, bars
+        self._config, self._bars = config, bars
         self.runner = Runner(config, Ports(stop=stop))
 
     def run(self, options: Mapping[str, Options]) -> Iterator[RunSummary]:
         """Run syncs, each with its options; yield each report when its run ends."""
         names = list(options)
-        self._prepare(names)
         # Always in other threads, so that this one is free to hear signals.
         workers = min(max(len(names), 1), self._config.engine.max_parallel_syncs)
         with ThreadPoolExecutor(workers, thread_name_prefix="sync") as pool:
@@ -132,7 +131,7 @@ class Runs:
             for ended in as_completed(running):
                 yield ended.result()
 
-    def _prepare(self, names: Sequence[str]) -> None:
+    def prepare(self, names: Sequence[str]) -> None:
         """Make our tables before several first runs would make them at the same moment."""
         from reverse_etl.clock import SystemClock  # noqa: PLC0415 - as above
         from reverse_etl.warehouse import warehouse_of  # noqa: PLC0415 - loads SQLAlchemy
@@ -147,15 +146,10 @@ class Runs:
                 continue  # the runs find the same, and report it sync by sync
 
     def _run_one(self, name: str, options: Options) -> RunSummary:
-        from reverse_etl.report import RunSummary  # noqa: PLC0415 - loads pydantic
-
         try:
             return self.runner.run(name, options, self._bars(name))
         except Exception as error:  # noqa: BLE001 - a bug in one sync must not cost the others
-            self._session.output.bug(error)
-            text = f"a bug in reverse-etl: {type(error).__name__}; standard error has more"
-            summary = RunSummary(name, status="failed", error_code="bug", error=text)
-            return self.runner.tell(summary)
+            return self.runner.met_bug(name, error)
 
 
 def tell(session: Session, report: RunSummary) -> None:

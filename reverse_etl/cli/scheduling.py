@@ -81,7 +81,7 @@ def run_due(
         Stop(loaded.engine.shutdown_seconds, session.output.noted) as stop,
         progress_bars() as bars,
     ):
-        runs = Runs(session, loaded, stop, bars)
+        runs = Runs(loaded, stop, bars)
         due = _find_due(loaded, runs.runner, at_once=now)
         for report in due.reports.values():
             tell(session, report)
@@ -109,9 +109,7 @@ def _find_due(config: Config, runner: Runner, *, at_once: bool) -> _Due:
     for name, standing in found.standings.items():
         schedule, time = config.sync(name).schedule, clock.now()
         tick = find_tick(schedule, standing, time, at_once=at_once)
-        # A run at work is no news; one that died there is sent on by a later call.
-        at_work = standing.is_leased and tick is not None and tick.at is None
-        if tick is None or at_work:
+        if tick is None:
             found.waiting[name] = next_tick(schedule, time)
         else:
             found.options[name] = Options(tick=tick)

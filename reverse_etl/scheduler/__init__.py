@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from reverse_etl.due import Standing, find_tick, look, naive, scheduled
-from reverse_etl.errors import ConfigError, ReverseEtlError, trace_without_values
+from reverse_etl.errors import ConfigError, ReverseEtlError, describe_bug
 from reverse_etl.report import RunSummary
 from reverse_etl.retention import forget_old_logs
 from reverse_etl.run import Options
@@ -71,12 +71,14 @@ class _Ended:
         report: How its run ended; None when nothing was due.
         tick: What it was to serve.
         looked_at: When nothing was due.
+        rest_due_at: When a part of its plan is to be sent (aware), if one is.
     """
 
     name: str
     report: RunSummary | None = None
     tick: Tick | None = None
     looked_at: datetime | None = None
+    rest_due_at: datetime | None = None
 
 
 class Scheduler:
@@ -228,9 +230,7 @@ class Scheduler:
         try:
             ended = self._look_and_run(config, runner, name)
         except Exception as error:  # noqa: BLE001 - a bug in one sync must not cost the others
-            report = _bug(name, error)
-            ended = _Ended(name, report)
-            self._at_leisure(lambda: runner.tell(report))
+            self._at_leisure(partial(runner.met_bug, name, error))
         finally:
             # Whatever happens: a sync that is not heard of would never be run again.
             self._ended.put(ended)
@@ -246,7 +246,8 @@ class Scheduler:
         now = self._ports.clock.now()
         tick = find_tick(sync.schedule, standing, now)
         if tick is None:
-            return _Ended(name, looked_at=now)
+            rest = standing.rest_due_at
+            return _Ended(name, None, None, now, rest.replace(tzinfo=UTC) if rest else None)
         return _Ended(name, runner.run(name, Options(tick=tick)), tick)
 
     # --- what has ended --------------------------------------------------------------------
@@ -263,7 +264,9 @@ class Scheduler:
         now, name, report = self._ports.clock.now(), ended.name, ended.report
         if report is not None:
             self._watcher.ended(report, now)
-        if report is None:
+        if report is None and ended.rest_due_at is not None:
+            self.agenda.waits_for_its_rest(name, now, ended.rest_due_at)
+        elif report is None:
             self.agenda.waits_for_its_tick(name, ended.looked_at or now)
         elif report.status == "skipped":
             self.agenda.is_looked_at_again(name, now)
@@ -292,7 +295,8 @@ class Scheduler:
         except ReverseEtlError as error:
             _logger.warning("%s", error)
         except Exception as error:  # noqa: BLE001 - as for a sync
-            _log_bug("a chore of the scheduler", error)
+            # Not its text, nor Python's own traceback: both may quote a row.
+            _logger.error("%s", describe_bug(error))  # noqa: TRY400
 
     def _tell_stale(self) -> None:
         now, entries = naive(self._ports.clock.now()), self.agenda.entries
@@ -307,18 +311,6 @@ class Scheduler:
         for warehouse_name in sorted({s.source.warehouse for s in config.syncs.values()}):
             # Each by itself: one that is away costs the others nothing.
             self._at_leisure(partial(forget_old_logs, config, warehouse_name, self._ports))
-
-
-def _bug(name: str, error: BaseException) -> RunSummary:
-    """Return the summary of a run that met an error that nobody expected."""
-    _log_bug(name, error)
-    text = f"a bug in reverse-etl: {type(error).__name__}; the log has more"
-    return RunSummary(name, status="failed", error_code="bug", error=text)
-
-
-def _log_bug(where: str, error: BaseException) -> None:
-    trace = "".join(trace_without_values(error)).rstrip()
-    _logger.error("%s: a bug in reverse-etl:\n%s", where, trace)
 
 
 __all__ = ["Scheduler", "Watcher"]

@@ -6,17 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reverse_etl.schedule import due_tick, next_tick
+from reverse_etl.schedule import LONGEST_WAIT, due_tick, next_tick, wait_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reverse_etl.schedule import Schedule
-
-# A sync that failed is looked at again after a while that doubles, at its next tick at the latest:
-# its tick may still be due, or a part of its plan still to be sent.
-FIRST_WAIT = timedelta(minutes=1)
-LONGEST_WAIT = timedelta(hours=1)
 
 # Somebody else is running it, and cannot tell when that ends.
 BUSY_WAIT = timedelta(seconds=20)
@@ -105,6 +100,15 @@ class Agenda:
         missed = served is not None and due_tick(entry.schedule, served, now) is not None
         entry.look_at = now if missed else next_tick(entry.schedule, now) or now + LONGEST_WAIT
 
+    def waits_for_its_rest(self, name: str, now: datetime, rest_due_at: datetime) -> None:
+        """Note that a sync was looked at, and that a part of its plan is to be sent later (aware).
+
+        It counts as failing until then.
+        """
+        entry = self._ended(name)
+        if entry is not None:
+            self._wait(entry, now, rest_due_at - now)
+
     def is_looked_at_again(self, name: str, now: datetime) -> None:
         """Note that a sync served no tick, or somebody else did, perhaps an older one."""
         entry = self._ended(name)
@@ -112,7 +116,9 @@ class Agenda:
             entry.look_at = now
 
     def failed(self, name: str, now: datetime, jitter: float) -> None:
-        """Note that a sync could not serve its tick.
+        """Note that a sync failed: its tick may still be due, or a part of its plan to be sent.
+
+        It is looked at again after a while, at its next tick at the latest.
 
         Args:
             name: The sync.
@@ -122,10 +128,8 @@ class Agenda:
         entry = self._ended(name)
         if entry is None:
             return
-        # 2 ** 6 minutes are more than the longest wait already.
-        wait = min(FIRST_WAIT * 2 ** min(entry.failures, 6), LONGEST_WAIT) * (0.9 + 0.2 * jitter)
         entry.failures += 1
-        self._wait(entry, now, wait)
+        self._wait(entry, now, wait_after(entry.failures) * (0.9 + 0.2 * jitter))
 
     def was_busy(self, name: str, now: datetime, jitter: float) -> None:
         """Note that somebody else is running a sync."""

@@ -581,6 +581,10 @@ def test_run_due_sends_what_an_outage_left_but_not_beside_a_run_at_work(
     beside = on_postgresql.here("run-due", "--json")
     assert (beside.code, beside.document["syncs"]) == (0, [])
     on_postgresql.execute(held.format("null"))
+    assert on_postgresql.here("run-due", "--json").document["syncs"] == [], "it failed just now"
+    on_postgresql.execute(
+        "update reverse_etl.sync_runs set finished_at = finished_at - interval '61 seconds'"
+    )
     rest = on_postgresql.here("run-due", "--json").document
     assert (rest["status"], rest["succeeded"]) == ("succeeded", counts(insert=2))
     assert [trigger for trigger, _ in scheduled(on_postgresql)] == ["schedule", "schedule"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from connectors.iterable.sandbox import Fault
 from reverse_etl.due import find_tick, look
 from reverse_etl.ports import Ports
 from reverse_etl.run import Options, run_sync
@@ -139,6 +140,33 @@ def test_a_run_killed_while_delivering_has_served_its_tick(hourly: World) -> Non
     later = pass_until_tick(hourly)
     serve(hourly)
     assert served(hourly) == [tick, None, later]
+
+
+def test_what_an_outage_left_is_tried_at_longer_and_longer_intervals(hourly: World) -> None:
+    """Each try evaluates the query; a call every minute must not do so for days."""
+    hourly.sync["schedule"] = {"type": "basic", "every": "1 day"}
+    due(hourly)
+    hourly.clock.sleep(24 * 3600)
+    hourly.faults = [Fault("status", match="/api/lists/subscribe", status=401)]
+    ends = "UPDATE reverse_etl.sync_runs SET finished_at = TIMESTAMP '{}'"
+    waits = []
+    for _ in range(8):
+        found = due(hourly)
+        assert found is not None
+        assert hourly.run(tick=found).status == "failed"
+        # The moment is the warehouse's, whose clock does not run as the test's does.
+        hourly.sql(ends.format(f"{hourly.clock.now():%Y-%m-%d %H:%M:%S}"))
+        waited = 0
+        while due(hourly) is None:
+            hourly.clock.sleep(60)
+            waited += 1
+        waits.append(waited)
+    assert waits == sorted(waits)
+    assert waits[0] == 1
+    assert set(waits[6:]) <= {59, 60}
+    hourly.faults = []
+    assert hourly.run(tick=due(hourly)).status == "succeeded"
+    assert due(hourly) is None
 
 
 def test_what_was_left_waits_for_who_decides_about_the_brake(hourly: World) -> None:

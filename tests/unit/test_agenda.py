@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reverse_etl.schedule import Basic, Cron, Schedule
-from reverse_etl.scheduler.agenda import BUSY_WAIT, FIRST_WAIT, LONGEST_WAIT, Agenda
+from reverse_etl.schedule import FIRST_WAIT, LONGEST_WAIT, Basic, Cron, Schedule
+from reverse_etl.scheduler.agenda import BUSY_WAIT, Agenda
 
 NOW = datetime(2026, 11, 23, 12, 7, tzinfo=UTC)
 HOURLY = Basic(timedelta(hours=1))
@@ -153,3 +153,13 @@ def test_others_see_the_old_agenda_or_the_new_one_and_nothing_between() -> None:
     found.plan(schedules, NOW)
     assert schedules.seen == [{"old"}] * 3
     assert set(found.entries) == {"a", "b", "c"}
+
+
+def test_a_part_of_a_plan_is_sent_in_its_time_and_the_sync_counts_as_failing_until_then() -> None:
+    found = agenda(a=HOURLY)
+    found.failed("a", NOW, MIDDLE)
+    found.waits_for_its_rest("a", NOW, NOW + timedelta(minutes=4))
+    assert found.next_look() == NOW + timedelta(minutes=4)
+    assert found.entries["a"].failures == 1
+    found.waits_for_its_rest("a", NOW, NOW + timedelta(hours=4))
+    assert found.next_look() == datetime(2026, 11, 23, 13, 0, tzinfo=UTC), "its tick comes first"

@@ -223,12 +223,13 @@ def unfinished_runs(runs: Table, sync_name: str) -> Chosen:
 
 
 def last_successes(runs: Table, sync_names: Collection[str]) -> Chosen:
-    """Read when each sync last delivered what it had planned, and when it first tried."""
+    """Read when, and by which run, each sync last delivered its plan, and when it first tried."""
     row = runs.c
     delivered = row.status.in_(["succeeded", "completed_with_failures"])
     succeeded_at = func.max(case((delivered, row.finished_at))).label("succeeded_at")
+    succeeded_run_id = func.max(case((delivered, row.sync_run_id))).label("succeeded_run_id")
     began_at = func.min(row.started_at).label("began_at")
-    chosen = select(row.sync_name, succeeded_at, began_at)
+    chosen = select(row.sync_name, succeeded_at, succeeded_run_id, began_at)
     return chosen.where(row.sync_name.in_(sync_names)).group_by(row.sync_name)
 
 
@@ -242,7 +243,8 @@ def last_endings(runs: Table, sync_names: Collection[str]) -> Chosen:
         .subquery("newest")
     )
     same = and_(row.sync_name == newest.c.sync_name, row.sync_run_id == newest.c.sync_run_id)
-    return select(row.sync_name, row.status, row.failed_records_open).join(newest, same)
+    ending = (row.status, row.finished_at, row.failed_records_open)
+    return select(row.sync_name, *ending).join(newest, same)
 
 
 def last_runs(runs: Table, sync_name: str, limit: int) -> Chosen:

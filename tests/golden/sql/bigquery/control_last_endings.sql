@@ -3,6 +3,7 @@
 
 SELECT `sync_runs`.`sync_name`,
   `sync_runs`.`status`,
+  `sync_runs`.`finished_at`,
   `sync_runs`.`failed_records_open`
 FROM `reverse_etl`.`sync_runs`
 JOIN (

@@ -3,6 +3,7 @@
 
 SELECT "reverse_etl"."sync_runs"."sync_name",
   "reverse_etl"."sync_runs"."status",
+  "reverse_etl"."sync_runs"."finished_at",
   "reverse_etl"."sync_runs"."failed_records_open"
 FROM "reverse_etl"."sync_runs"
 JOIN (
