@@ -12,6 +12,8 @@
 #   make bench              how fast a run is beside what it could be: a million people (20 minutes)
 #   make bench-large        the same with ten million (hours)
 #   make bench-page         docs/performance.md, from the figures of both
+#   make docs               the documents as a site, in the folder site
+#   make docs-pages         the pages of docs that are made of the code
 #   make audit-dependencies known holes in the pinned requirements; asks a service on the network
 #   make lint               the same without the tests
 #   make format             rewrite the code in the house style
@@ -29,6 +31,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run-installed
 DEV_STAMP := $(VENV)/.dev-installed
+DOCS_STAMP := $(VENV)/.docs-installed
 
 # Wheels only, so no foreign build code runs. Python compiles what it imports at its first import;
 # compiling everything here would take most of the time.
@@ -153,6 +156,19 @@ bench-page: $(DEV_STAMP)
 	@$(PIP) install 'matplotlib>=3.10,<4'
 	$(BIN)/python -m benchmarks.page
 
+# A broken link, or a page that is in no part of the navigation (docs/conf.py), fails it.
+SITE ?= site
+
+.PHONY: docs docs-pages
+docs: $(DOCS_STAMP)
+	@rm -rf $(SITE)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env \
+		-c docs -d build/docs . $(SITE)
+	@echo 'the site begins with $(SITE)/index.html'
+
+docs-pages: $(DOCS_STAMP)
+	$(BIN)/python docs/generate
+
 # Not among the pins: it has many dependencies, and says nothing without its service.
 .PHONY: audit-dependencies
 audit-dependencies: | $(BIN)/pip
@@ -181,10 +197,12 @@ requirements: $(UV)
 		--extra postgres --extra dev -o requirements/dev.txt
 	$(UV_COMPILE) $(UPGRADE) pyproject.toml requirements/build.in \
 		--extra postgres -c requirements/dev.txt -o requirements/run.txt
+	$(UV_COMPILE) $(UPGRADE) pyproject.toml requirements/build.in \
+		--extra docs -c requirements/dev.txt -o requirements/docs.txt
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) .venv-* mutants build dist .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) .venv-* mutants build dist site .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -204,12 +222,19 @@ $(RUN_STAMP): requirements/run.txt pyproject.toml | $(BIN)/pip
 	@$(PIP_SELF)
 	@touch $@
 
-# The development pins hold the others at the same versions, so this serves `make demo` too.
-$(DEV_STAMP): requirements/dev.txt requirements/run.txt pyproject.toml | $(BIN)/pip
+$(DOCS_STAMP): requirements/docs.txt pyproject.toml | $(BIN)/pip
+	@echo 'Installing into $(VENV) with what makes the site (once, less than a minute) ...'
+	@$(PIP_INSTALL) -r requirements/docs.txt
+	@$(PIP_SELF)
+	@touch $@
+
+# The development pins hold the others at the same versions, so this serves `make demo` and
+# `make docs` too.
+$(DEV_STAMP): requirements/dev.txt requirements/run.txt requirements/docs.txt pyproject.toml | $(BIN)/pip
 	@echo 'Installing into $(VENV) with the development tools (once, about a minute) ...'
 	@$(PIP_INSTALL) -r requirements/dev.txt
 	@$(PIP_SELF)
-	@touch $(RUN_STAMP) $@
+	@touch $(RUN_STAMP) $(DOCS_STAMP) $@
 
 # Only for maintainers of the pins, hence not among them.
 $(UV): | $(BIN)/pip

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reverse_etl.cli.output import Output
+from reverse_etl.cli.output import Output, take_over_streams
 from reverse_etl.cli.stage import Stage, make_folder
 from reverse_etl.errors import ReverseEtlError
 
@@ -112,4 +112,5 @@ def show_person(stage: Stage, sandbox: Any) -> None:  # noqa: ANN401 - the conne
 
 
 if __name__ == "__main__":
+    take_over_streams()  # `| head` ends no run
     sys.exit(main())

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from reverse_etl.account import account_of, is_same_account, refuse_changed_account
 from reverse_etl.connector import Operation, Target
 from reverse_etl.conversation import conversations
-from reverse_etl.errors import RunError
+from reverse_etl.errors import ConfigError, RunError
 from reverse_etl.planning import base_tables
 from reverse_etl.ports import Ports
 from reverse_etl.report import AuditReport, AuditSample
@@ -110,6 +110,20 @@ class Finding:
     wrong: TableClause | None
 
 
+def refuse_unaudited(config: Config, sync_name: str) -> None:
+    """Make sure that the destination of a sync can be asked what it holds; it is not contacted.
+
+    Raises:
+        ConfigError: There is no such sync, its config cannot be used, or its connector has no
+            questions for an audit.
+    """
+    if config.bind(sync_name).audits is None:
+        place, name = f"{config.path}: syncs.{sync_name}", config.sync(sync_name).destination.name
+        kind = config.account(name).type
+        reason = f"the connector {kind} cannot ask what the destination holds: there is no audit"
+        raise ConfigError([f"{place}: {reason}; a run with --full sends everybody again"])
+
+
 def audit(
     config: Config, sync_name: str, *, sample: int = PROFILES, ports: Ports | None = None
 ) -> AuditReport:
@@ -122,10 +136,12 @@ def audit(
         ports: Time, chance and the wire, for tests.
 
     Raises:
-        ConfigError: There is no such sync, or its config cannot be used.
+        ConfigError: There is no such sync, its config cannot be used, or its connector has no
+            questions for an audit.
         Busy: The DuckDB file stayed locked.
         RunError: The warehouse or the destination cannot be read.
     """
+    refuse_unaudited(config, sync_name)
     auditor = Auditor(config, sync_name, ports or Ports(), sample)
     warehouse = warehouse_of(config, auditor.sync.source.warehouse, auditor.ports.clock)
     # Opened twice: a DuckDB file is not held while the destination is asked.

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from reverse_etl.error_codes import ErrorCode
+
 
 class Operation(StrEnum):
     """What a change does to one identity at the destination."""
@@ -348,9 +350,7 @@ class Batch:
 class AccountSettings(BaseModel):
     """Keys that every destination of the config has; a connector subclasses it.
 
-    ``api_key`` comes from the environment or from ``api_key_file``. ``requests_per_second``
-    None means the connector's default for each endpoint, 0 no limit.
-    ``request_timeout_seconds`` None means 30, or two thirds of the lease if that is less.
+    A ``requests_per_second`` of None means the connector's default for each endpoint.
     """
 
     model_config = ConfigDict(
@@ -360,16 +360,45 @@ class AccountSettings(BaseModel):
         allow_inf_nan=False,
     )
 
-    type: str
-    api_key: SecretStr | None = None
-    api_key_file: Path | None = None
-    base_url: str | None = None
-    requests_per_second: float | None = Field(default=None, ge=0)
-    max_in_flight: int = Field(default=4, ge=1, le=64)
-    records_per_request: int = Field(default=1000, ge=1, le=10_000)
-    bytes_per_request: int = Field(default=4_000_000, ge=1_000, le=100_000_000)
-    request_timeout_seconds: float | None = Field(default=None, gt=0, le=600)
-    retry_seconds: float = Field(default=60, ge=0, le=86_400)
+    type: str = Field(description="The connector.")
+    api_key: SecretStr | None = Field(
+        default=None,
+        description="A secret: from the environment; or write api_key_file instead.",
+    )
+    api_key_file: Path | None = Field(
+        default=None,
+        description="A file that holds the key, as Docker and Kubernetes mount them; relative to "
+        "this one.",
+    )
+    base_url: str | None = Field(
+        default=None,
+        description="Where requests go instead, such as the local sandbox. Plain http is accepted "
+        "for loopback only.",
+    )
+    requests_per_second: float | None = Field(
+        default=None,
+        ge=0,
+        description="0 is no limit. Default: what the API allows, per endpoint.",
+    )
+    max_in_flight: int = Field(
+        default=4, ge=1, le=64, description="Requests on the wire at the same time."
+    )
+    records_per_request: int = Field(
+        default=1000, ge=1, le=10_000, description="Changes in one request."
+    )
+    bytes_per_request: int = Field(
+        default=4_000_000, ge=1_000, le=100_000_000, description="Size of one request."
+    )
+    request_timeout_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=600,
+        description="Must be less than engine.lease_seconds. Default: 30, or two thirds of the "
+        "lease if that is less.",
+    )
+    retry_seconds: float = Field(
+        default=60, ge=0, le=86_400, description="How long one batch is tried within a run."
+    )
 
     def url(self) -> str:
         """Return the base URL of all requests, without a trailing slash."""
@@ -385,8 +414,17 @@ class DestinationSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    name: str
-    object: str
+    name: str = Field(description="A destination of this file.")
+    object: str = Field(description="What is kept equal to the query.")
+
+    def whole(self) -> tuple[str, str] | None:
+        """Return what a sync keeps equal to its query as a whole, to find two that do.
+
+        Returns:
+            The key that names it, and its name there; None where several syncs may write to the
+            same object without taking away what another one wrote.
+        """
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,6 +559,8 @@ class Connector(ABC):
         api_version: Version of this contract the connector was written for.
         account: Model of a destination in the config.
         objects: Object name to the model of ``destination:`` in a sync.
+        error_codes: What its own codes of :class:`Outcome` and :class:`Fatal` mean, for
+            ``reverse-etl explain-error``; those of the contract are in ``error_codes.py``.
         sandbox_module: Import path of a local stand-in for the API, or None. The module offers
             ``serve(argv: Sequence[str]) -> int`` and ``Sandbox`` (see the Iterable one).
     """
@@ -528,6 +568,7 @@ class Connector(ABC):
     api_version: ClassVar[int] = 1
     account: ClassVar[type[AccountSettings]]
     objects: ClassVar[Mapping[str, type[DestinationSettings]]]
+    error_codes: ClassVar[Sequence[ErrorCode]] = ()
     sandbox_module: ClassVar[str | None] = None
 
     @abstractmethod
@@ -551,13 +592,19 @@ class Connector(ABC):
         """Return the object a sync writes to. May import pyarrow."""
 
     def limits(self, account: AccountSettings) -> Limits:
-        """Return the limits of an account, whatever the object."""
+        """Return the limits of an account, whatever the object.
+
+        Left out where neither targets are listed nor an object can be audited.
+        """
         raise NotImplementedError
 
     def list_targets(
         self, account: AccountSettings
     ) -> Generator[Request, Answer, Sequence[TargetInfo]]:
-        """Ask for everything that a sync of this account could write to, the newest first."""
+        """Ask for everything that a sync of this account could write to, the newest first.
+
+        Left out where there is nothing to choose from.
+        """
         raise NotImplementedError
 
     def sandbox(self) -> ModuleType | None:

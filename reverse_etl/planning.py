@@ -8,6 +8,7 @@ it together with the pointer to the run (the commit point), or rolls it back.
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ from reverse_etl.warehouse.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import TableClause
 
@@ -140,6 +141,7 @@ def make_plan(  # noqa: PLR0913 - the parts of a run, each by name
     fresh: bool = False,
     temporary: bool = False,
     audited: TableClause | None = None,
+    when_read: Callable[[int], None] | None = None,
 ) -> Plan:
     """Evaluate the query once and plan the difference.
 
@@ -153,6 +155,7 @@ def make_plan(  # noqa: PLR0913 - the parts of a run, each by name
         fresh: Leave failed records out of account (another account starts from nothing).
         temporary: Make only temporary tables, for a preview.
         audited: Temporary table of what an audit found wrong, to be planned as well.
+        when_read: Told the number of rows once the query is evaluated.
 
     Raises:
         SourceError: The query fails, or lacks a column of the mapping.
@@ -160,6 +163,8 @@ def make_plan(  # noqa: PLR0913 - the parts of a run, each by name
     with asked(tx, lambda source: shape_of(source, sync, destination)) as shape:
         steps = _Steps(tx, shape, base, run_id=run_id, full=full, temporary=temporary)
         rows_read = steps.take_snapshot()
+        if when_read is not None:
+            when_read(rows_read)
     refused = steps.resolve_contested()
     pending = not fresh and steps.collect_pending(audited, retry=sync.retry_failed_records)
     steps.plan_changes(pending=pending)
@@ -192,7 +197,8 @@ def shape_of(tx: Transaction, sync: SyncConfig, destination: DestinationObject) 
     """
     source = sync.source
     query = tx.warehouse.source_query(source.query, source.table, source.relation)
-    columns = _Columns(tx.columns_of(query))
+    with _placed(sync):
+        columns = _Columns(tx.columns_of(query), sync)
     primary_key = tuple(columns.find(name, "source.primary_key") for name in source.primary_key)
     identifiers = tuple(
         (known, columns.find(sync.identifiers[known.name], f"identifiers.{known.name}"))
@@ -225,10 +231,23 @@ def shape_of(tx: Transaction, sync: SyncConfig, destination: DestinationObject) 
     )
 
 
+@contextmanager
+def _placed(sync: SyncConfig) -> Iterator[None]:
+    """Let what is wrong with the query say where it stands."""
+    try:
+        yield
+    except SourceError as error:
+        place = sync.place("source.query", "source.table", "source.dbt_model")
+        if place is None:
+            raise
+        raise SourceError(f"{place}: {error}", code=error.code, brief=error.brief) from None
+
+
 class _Columns:
     """The columns of the query, found by name; what is missing is told all at once."""
 
-    def __init__(self, found: Sequence[SourceColumn]) -> None:
+    def __init__(self, found: Sequence[SourceColumn], sync: SyncConfig) -> None:
+        self._sync = sync
         self._found = {column.name: column for column in found}
         self._missing: list[str] = []
         self.used: dict[str, SourceColumn] = {}
@@ -239,12 +258,17 @@ class _Columns:
         if column is None:
             close = get_close_matches(name, self._found, 1)
             hint = f" (closest: {close[0]})" if close else ""
-            self._missing.append(f"{key} names the column {name}{hint}")
+            self._missing.append(f"{self._key(key)} names the column {name}{hint}")
             return name
         if column.name.lower() in _OUR_COLUMNS:
-            self._missing.append(f"{key} names {column.name}, a word of our own: give it an alias")
+            text = f"{self._key(key)} names {column.name}, a word of our own: give it an alias"
+            self._missing.append(text)
         self.used[column.name] = column
         return column.name
+
+    def _key(self, key: str) -> str:
+        place = self._sync.place(f"{key}.column", key)
+        return f"{key} ({place})" if place else key
 
     def _without_case(self, name: str) -> SourceColumn | None:
         alike = [c for known, c in self._found.items() if known.lower() == name.lower()]

@@ -14,6 +14,8 @@ from reverse_etl.delivery.http import HttpTransport
 from reverse_etl.delivery.limiter import Pacers
 from reverse_etl.delivery.transport import Transport
 
+Progress = Callable[[str, int, int | None], None]
+
 
 def http_transport(account: AccountSettings) -> Transport:
     """Return the real transport of an account."""
@@ -35,7 +37,8 @@ class Ports:
         pacers: Shared by all syncs of the process that use the same key.
         transport: Makes the transport of an account.
         stop: Whether to stop; asked often.
-        progress: Told how many changes are settled, of how many.
+        progress: Told which step of a run goes on (``prepare``, ``read``, ``plan``, ``deliver``,
+            ``settle``), how many rows or changes it has done, and of how many, where that is known.
         ahead: Lets pages be made before they are asked for; ``iter`` for one thread and one order.
     """
 
@@ -44,7 +47,7 @@ class Ports:
     pacers: Pacers | None = None
     transport: Callable[[AccountSettings], Transport] = http_transport
     stop: Callable[[], bool] = lambda: False
-    progress: Callable[[int, int], None] = lambda _done, _planned: None
+    progress: Progress = lambda _step, _done, _of: None
     ahead: Callable[[Iterator[Any]], Iterator[Any]] = one_ahead
 
     @property

@@ -199,10 +199,39 @@ class RunSummary:
         )
         if facts:
             lines.append(f"  {facts}")
+        if self.seconds:
+            phases = (f"{phase} {spent:.1f}" for phase, spent in self.seconds.items())
+            lines.append(f"  {sum(self.seconds.values()):.1f} s: {', '.join(phases)}")
         lines += [f"  warning: {warning}" for warning in self.warnings]
         if self.error:
             lines += [f"  {line}" for line in self.error.splitlines()]
+        if self.aftermath:
+            lines.append(f"  {self.aftermath}")
         return lines
+
+    @property
+    def left(self) -> int:
+        """Return how many planned changes were not tried."""
+        tried = sum(self.succeeded.values()) + sum(self.failed.values())
+        return sum(self.planned.values()) - tried
+
+    @property
+    def aftermath(self) -> str | None:
+        """Return what a run left that ended before its plan, and what the next run will do."""
+        if self.status not in {"failed", "interrupted"} or self.run_id is None:
+            return None
+        if "deliver" not in self.seconds:
+            return (
+                "Nothing was sent, and what earlier runs left is as it was: the next run starts "
+                "where this one did"
+            )
+        if "settle" not in self.seconds or not self.left:
+            return None
+        left = counted((self.left, "change", "of the plan"))
+        return (
+            f"{left} {'is' if self.left == 1 else 'are'} not sent and not lost: the next run sends "
+            "what is still right of it"
+        )
 
     def sentence(self) -> str:
         """Return the run in one sentence that names nobody."""

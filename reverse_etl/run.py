@@ -23,7 +23,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from reverse_etl.account import account_of, is_same_account, refuse_changed_account
-from reverse_etl.audit import PROFILES, Auditor
+from reverse_etl.audit import PROFILES, Auditor, refuse_unaudited
 from reverse_etl.connector import Operation, Target
 from reverse_etl.conversation import wire_to
 from reverse_etl.delivery.sender import Delivery, Page, Progress, Sender
@@ -152,6 +152,8 @@ class Run:
         )
         self.window = WINDOW_ROUNDS * self.account.max_in_flight * self.account.records_per_request
         self.page_rows = PAGE_ROWS
+        if options.repair:
+            refuse_unaudited(config, sync_name)
         self.auditor = Auditor(config, sync_name, ports, options.profiles_to_audit)
         self.report = RunSummary(sync_name)
         self.run_id = self.rows_read = 0
@@ -181,6 +183,7 @@ class Run:
     def phase(self, name: str) -> Iterator[None]:
         """Measure a part of the run."""
         since = self.ports.clock.monotonic()
+        self.ports.progress(name, 0, None)
         try:
             yield
         finally:
@@ -358,6 +361,7 @@ class Run:
             if not (same or self.options.full):
                 refuse_changed_account(self.sync.name, account, state)
             wrong = self._wrong(tx, reply)
+            self.ports.progress("read", 0, None)
             plan = make_plan(
                 tx,
                 self.sync,
@@ -367,6 +371,7 @@ class Run:
                 full=self.options.full,
                 fresh=not same,
                 audited=wrong,
+                when_read=lambda rows: self.ports.progress("plan", rows, None),
             )
             self._report_plan(plan)
             self._refuse_other_plan(tx, plan)
@@ -419,7 +424,7 @@ class Run:
         command = f"audit {name} --repair" if self.options.repair else f"run-sync {name}"
         way_out = (
             "Nothing was sent. If this is right, let it pass once with: "
-            f"reverse-etl {command} --allow-deletes --config {self.config.path}"
+            f"reverse-etl {command} --allow-deletes{self.config.option}"
         )
         return RunError(
             f"{reason}, among them {', '.join(some)}. {way_out}",
@@ -616,7 +621,7 @@ class Run:
             with place.transaction() as tx:
                 record_outcomes(tx, plan.tables, progress.settled)
                 self._advance(tx, progress.position, progress.requests_sent, self.window)
-            self.ports.progress(progress.position, plan.size)
+            self.ports.progress("deliver", progress.position, plan.size)
 
         return checkpoint
 
@@ -666,7 +671,6 @@ class Run:
         report.failed_records_open = totals.failed_records_open
         report.error_code, report.error = delivery.error_code, delivery.error_reason
         report.warnings += delivery.warnings
-        self.ports.progress(delivery.position, plan.size)
 
     def retain(self) -> None:
         """Drop what is older than the config says."""

@@ -14,13 +14,12 @@ from reverse_etl.alerts import Alerts
 from reverse_etl.config import Config, load_config
 from reverse_etl.delivery.limiter import Pacers
 from reverse_etl.errors import Busy, ReverseEtlError, RunError, describe_bug
-from reverse_etl.ports import Ports
+from reverse_etl.ports import Ports, Progress
 from reverse_etl.report import RunSummary
 from reverse_etl.run import Options
 from reverse_etl.run import run_sync as run_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 _logger = logging.getLogger("reverse_etl.run")
@@ -84,14 +83,14 @@ class Runner:
         self,
         name: str,
         options: Options | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> RunSummary:
         """Run a sync, and tell the webhooks what became of it.
 
         Args:
             name: The sync.
             options: How this run differs from the usual.
-            progress: Told how many changes are settled, of how many.
+            progress: Told how far the run is, see :class:`Ports`.
 
         Returns:
             What the run did, or why it did nothing.
@@ -117,9 +116,7 @@ class Runner:
         self.alerts.after_run(report)
         return report
 
-    def _run(
-        self, name: str, options: Options, progress: Callable[[int, int], None] | None
-    ) -> RunSummary:
+    def _run(self, name: str, options: Options, progress: Progress | None) -> RunSummary:
         ports = self.ports if progress is None else replace(self.ports, progress=progress)
         if ports.stop():
             text = "told to stop before this sync had begun"

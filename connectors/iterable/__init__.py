@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from connectors.iterable import lists
 from connectors.iterable.checks import check
+from connectors.iterable.error_codes import ERROR_CODES
 from connectors.iterable.limits import limits_of
 from connectors.iterable.settings import IterableAccount, ListSettings, UserSettings
 from reverse_etl.connector import (
@@ -25,6 +26,7 @@ from reverse_etl.connector import (
     Request,
     TargetInfo,
 )
+from reverse_etl.error_codes import ErrorCode
 
 __all__ = ["IterableConnector"]
 
@@ -36,6 +38,7 @@ class IterableConnector(Connector):
     objects: ClassVar[Mapping[str, type[DestinationSettings]]] = MappingProxyType(
         {"list": ListSettings, "user": UserSettings}
     )
+    error_codes: ClassVar[Sequence[ErrorCode]] = ERROR_CODES
     sandbox_module: ClassVar[str | None] = "connectors.iterable.sandbox"
 
     def check(

@@ -103,16 +103,25 @@ def _fault_of_key(key: str) -> str | None:
 
 
 class IterableAccount(AccountSettings):
-    """One Iterable project, reached with one server-side API key.
+    """One Iterable project, reached with one server-side API key."""
 
-    ``base_url`` wins over ``data_center``. ``hybrid_send`` may be written for hybrid projects
-    only. ``custom_field_limit`` is the number of profile fields the project may have.
-    """
-
-    data_center: Literal["us", "eu"] = "us"
-    project_type: ProjectType = "email"
-    hybrid_send: Literal["both", "identity"] = "both"
-    custom_field_limit: int = Field(default=1000, ge=1)
+    data_center: Literal["us", "eu"] = Field(
+        default="us", description="Where the project lives; base_url wins over it."
+    )
+    project_type: ProjectType = Field(
+        default="email", description="What identifies a person in the project."
+    )
+    hybrid_send: Literal["both", "identity"] = Field(
+        default="both",
+        description="Hybrid projects only: both sends userId and e-mail, identity only one of "
+        "them.",
+    )
+    custom_field_limit: int = Field(
+        default=1000,
+        ge=1,
+        description="Profile fields that the project may have; `reverse-etl check` counts against "
+        "it.",
+    )
 
     @field_validator("base_url")
     @classmethod
@@ -166,9 +175,17 @@ class ListChoice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    id: int | None = Field(default=None, ge=1, le=LIST_ID_MAX)
-    name: str | None = Field(default=None, min_length=1)
-    description: str | None = Field(default=None, max_length=DESCRIPTION_MAX_LENGTH)
+    id: int | None = Field(
+        default=None, ge=1, le=LIST_ID_MAX, description="An existing list, instead of a name."
+    )
+    name: str | None = Field(
+        default=None, min_length=1, description="The list is found by it, else created."
+    )
+    description: str | None = Field(
+        default=None,
+        max_length=DESCRIPTION_MAX_LENGTH,
+        description="Of a list that is created; belongs to a name.",
+    )
 
     @field_validator("id", mode="before")
     @classmethod
@@ -201,21 +218,40 @@ class ListChoice(BaseModel):
 class ListSettings(DestinationSettings):
     """``destination:`` of a sync that keeps the members of one static list."""
 
-    object: Literal["list"]
-    list: ListChoice
-    update_existing_users_only: bool = False
+    object: Literal["list"] = Field(description="The members of a static list.")
+    list: ListChoice = Field(description="By name, found or else created; or {id: 12345}.")
+    update_existing_users_only: bool = Field(
+        default=False,
+        description="Do not create people that Iterable does not know (userID-based and hybrid "
+        "projects).",
+    )
+
+    def whole(self) -> tuple[str, str]:
+        """Return the list: its members are those of one query."""
+        return "list", str(self.list.id) if self.list.id else f"{self.list.name!r}"
 
 
 class UserSettings(DestinationSettings):
-    """``destination:`` of a sync that keeps user profiles.
+    """``destination:`` of a sync that keeps user profiles."""
 
-    ``create_new_fields`` None leaves it to the project's own setting. ``merge_nested_objects``
-    is on by default, because replacing an object drops the keys that others wrote.
-    ``update_only`` asks Iterable to create nobody, which has to be switched on by Iterable first.
-    """
-
-    object: Literal["user"]
-    merge_nested_objects: bool = True
-    create_new_fields: bool | None = None
-    on_delete: Literal["keep", "clear_fields"] = "keep"
-    update_only: bool = False
+    object: Literal["user"] = Field(description="The profiles themselves.")
+    merge_nested_objects: bool = Field(
+        default=True,
+        description="Keep the other keys of a nested object when one of its keys is written; "
+        "false drops what others wrote into it.",
+    )
+    create_new_fields: bool | None = Field(
+        default=None,
+        description="Let Iterable create profile fields that are new to it. Default: as the "
+        "project is set up.",
+    )
+    on_delete: Literal["keep", "clear_fields"] = Field(
+        default="keep",
+        description="What happens to who left the query, in mirror mode: keep leaves the fields, "
+        "clear_fields removes those that were sent.",
+    )
+    update_only: bool = Field(
+        default=False,
+        description="Do not create people that Iterable does not know; Iterable has to switch this "
+        "on for the project first.",
+    )

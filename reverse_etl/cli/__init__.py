@@ -5,16 +5,18 @@ the engine is imported inside it, so that ``reverse-etl --help`` stays quick and
 any driver.
 
     app          the commands, and what becomes of an error
-    session      the options that every command has; the config
+    session      what commands share: options, arguments, the config
+    completion   what a config names, for a shell
     output       standard output and standard error
     signals      SIGINT and SIGTERM
     progress     bars on a terminal
     running      run-sync            preview_command  plan
     showing      status, runs, failures               checking  validate, schema
     check_command  check             lists_command    lists
-    notifications_command  test-notifications
+    notifications_command  test-notifications         explain_error_command  explain-error
     scheduling   run-due, serve, retain               logs      the log on standard error
     sandboxing   sandbox             demo             demo
+    init_command  init: own_table (the proposal), starter (the texts), new_files (all or none)
 """
 
 from __future__ import annotations

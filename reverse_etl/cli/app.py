@@ -16,6 +16,10 @@ from reverse_etl.cli import (
     check_command,
     checking,
     demo,
+    explain_command,
+    explain_error_command,
+    failures_command,
+    init_command,
     lists_command,
     move_command,
     notifications_command,
@@ -26,7 +30,7 @@ from reverse_etl.cli import (
     showing,
 )
 from reverse_etl.cli.logs import LogFormat, start_log
-from reverse_etl.cli.output import Output
+from reverse_etl.cli.output import Output, take_over_streams
 from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
 from reverse_etl.errors import ConfigError, ReverseEtlError
 
@@ -43,7 +47,8 @@ Exit codes:
   2  usage or config error          3  done, some records failed
   4  held by the brake              5  busy: another run is active
   130, 143  interrupted, state safe
-Several syncs: the worst, in the order 2, 130/143, 1, 4, 5, 3, 0."""
+Several syncs: the worst, in the order 2, 130/143, 1, 4, 5, 3, 0.
+What an error_code means, and what to do: reverse-etl explain-error CODE"""
 _HELP_OPTIONS = ["-h", "--help"]
 
 
@@ -59,27 +64,36 @@ def _app() -> typer.Typer:
         context_settings={"help_option_names": _HELP_OPTIONS},
     )
     app.callback()(_global_options)
-    app.command("demo")(demo.demo)
-    app.command("validate")(checking.validate)
+    app.command("init", epilog=init_command.EXAMPLE)(init_command.init)
+    app.command("demo", epilog=demo.EXAMPLE)(demo.demo)
+    app.command("validate", epilog=checking.VALIDATE_EXAMPLE)(checking.validate)
     app.command("check", epilog=check_command.EXAMPLE)(check_command.check)
-    app.command("plan")(preview_command.plan)
-    app.command("run-sync", epilog=_EXIT_CODES)(running.run_sync)
+    app.command("plan", epilog=preview_command.EXAMPLE)(preview_command.plan)
+    app.command("run-sync", epilog=f"{running.EXAMPLE}\n\n{_EXIT_CODES}")(running.run_sync)
     app.command("run-due", epilog=scheduling.DUE_EXAMPLE)(scheduling.run_due)
-    app.command("serve")(scheduling.serve)
+    app.command("serve", epilog=scheduling.SERVE_EXAMPLE)(scheduling.serve)
     app.command("audit", epilog=audit_command.EXAMPLE)(audit_command.audit)
-    app.command("status")(showing.status)
-    app.command("runs")(showing.runs)
-    app.command("failures")(showing.failures)
-    app.command("retain")(scheduling.retain)
+    app.command("status", epilog=showing.STATUS_EXAMPLE)(showing.status)
+    app.command("runs", epilog=showing.RUNS_EXAMPLE)(showing.runs)
+    app.command("explain", epilog=explain_command.EXAMPLE)(explain_command.explain)
+    app.command("failures", epilog=failures_command.FAILURES_EXAMPLE)(failures_command.failures)
+    app.command("retry", epilog=failures_command.RETRY_EXAMPLE)(failures_command.retry)
+    app.command("explain-error", epilog=explain_error_command.EXAMPLE)(
+        explain_error_command.explain_error
+    )
+    app.command("retain", epilog=scheduling.RETAIN_EXAMPLE)(scheduling.retain)
     app.command("lists", epilog=lists_command.EXAMPLE)(lists_command.lists)
     app.command("move", epilog=move_command.EXAMPLE)(move_command.move)
     app.command("test-notifications", epilog=notifications_command.EXAMPLE)(
         notifications_command.send_test
     )
-    app.command("sandbox", add_help_option=False, context_settings=sandboxing.TAKES_ANYTHING)(
-        sandboxing.sandbox,
-    )
-    app.command("schema")(checking.schema)
+    app.command(
+        "sandbox",
+        epilog=sandboxing.EXAMPLE,
+        add_help_option=False,
+        context_settings=sandboxing.TAKES_ANYTHING,
+    )(sandboxing.sandbox)
+    app.command("schema", epilog=checking.SCHEMA_EXAMPLE)(checking.schema)
     return app
 
 
@@ -87,6 +101,7 @@ def run_process(arguments: Sequence[str], program: str = "reverse-etl") -> int:
     """Run a command line as a process of its own; return the exit code."""
     # A plan, a log, a warehouse: what is made here may name people, so it is its owner's only.
     os.umask(0o077)
+    stdout = take_over_streams()
     output = Output()
 
     def on_thread(ended: threading.ExceptHookArgs) -> None:
@@ -95,7 +110,18 @@ def run_process(arguments: Sequence[str], program: str = "reverse-etl") -> int:
             output.bug(ended.exc_value)
 
     threading.excepthook = on_thread
-    return run(arguments, program, output)
+    code = run(arguments, program, output)
+    sys.stdout.flush()
+    if stdout.failure is None:
+        return code
+    output.note(
+        f"standard output could not be written ({stdout.failure}): some of it is missing. The "
+        "command was not broken off by that; make room, or send its output elsewhere",
+        "error",
+    )
+    from reverse_etl.report import worst  # noqa: PLC0415 - loads pydantic
+
+    return worst([code, 1])
 
 
 def run(

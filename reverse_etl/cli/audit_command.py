@@ -8,7 +8,7 @@ import typer
 
 from reverse_etl.cli.progress import progress_bars
 from reverse_etl.cli.running import Runs, finish, tell
-from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
+from reverse_etl.cli.session import ConfigOption, JsonOption, Session, SyncArgument, session_of
 from reverse_etl.cli.signals import Stop
 from reverse_etl.cli.usable import chosen_syncs, refuse_unusable
 from reverse_etl.errors import Busy, RunError
@@ -39,7 +39,7 @@ _WORDS = {
 
 def audit(  # noqa: PLR0913 - the options of the command
     ctx: typer.Context,
-    sync: Annotated[str, typer.Argument(metavar="SYNC", help="A sync of the config.")],
+    sync: SyncArgument,
     *,
     repair: Annotated[
         bool, typer.Option("--repair", help="Run the sync, and put right what is wrong.")
@@ -90,15 +90,17 @@ def _audit(session: Session, config: Config, sync: str, sample: int) -> int:
 def _repair(
     session: Session, config: Config, sync: str, sample: int, *, allow_deletes: bool
 ) -> int:
-    from reverse_etl.run import Options  # noqa: PLC0415 - loads the engine
+    from reverse_etl.audit import refuse_unaudited  # noqa: PLC0415 - loads the engine
+    from reverse_etl.run import Options  # noqa: PLC0415 - the same
 
+    refuse_unaudited(config, sync)
     options = Options(repair=True, profiles_to_audit=sample, allow_deletes=allow_deletes)
     with Stop(config.engine.shutdown_seconds) as stop, progress_bars() as bars:
         reports = list(Runs(config, stop, bars).run({sync: options}))
     for report in reports:
         if report.audit is not None:
             _show(session, report.audit)
-        tell(session, report)
+        tell(session, config, report)
     return finish(session, reports, stop)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl.cli.completion import names_of
 from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
 from reverse_etl.cli.usable import refuse_unusable
 
@@ -31,7 +32,10 @@ def check(
     sync: Annotated[
         str | None,
         typer.Argument(
-            metavar="SYNC", help="A sync of the config. Default: all.", show_default=False
+            metavar="SYNC",
+            help="A sync of the config. Default: all.",
+            show_default=False,
+            autocompletion=names_of("syncs"),
         ),
     ] = None,
     *,

@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from reverse_etl.config import Config
 
 
+VALIDATE_EXAMPLE = """\b
+Examples:
+  reverse-etl validate
+  reverse-etl validate --schedules --config shop.yaml
+Exit codes: 0 the config can be used, 2 it cannot; all that is wrong is said at once."""
+
+SCHEMA_EXAMPLE = """\b
+Example:
+  reverse-etl schema > config.schema.json
+Exit codes: 0 printed, 2 an installed connector cannot be used."""
+
 # Enough to see the days of the week and the turn of a month in most schedules.
 _TICKS_SHOWN = 5
 
@@ -68,14 +79,23 @@ def schema(ctx: typer.Context, *, as_json: JsonOption = False) -> int:
     An editor completes and checks a config that starts with the line
     # yaml-language-server: $schema=FILE
     """
-    from reverse_etl.config.editor_schema import json_schema  # noqa: PLC0415 - loads pydantic
-    from reverse_etl.config.registry import UnusableConnectorError  # noqa: PLC0415 - as above
-
     session = session_of(ctx, None, as_json=as_json)
-    try:
-        found = json_schema()
-    except UnusableConnectorError as error:
-        raise ConfigError([str(error)]) from None
+    found = config_schema()
     session.output.say(json.dumps(found, indent=2))
     session.output.document({"schema": found})
     return 0
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the config.
+
+    Raises:
+        ConfigError: An installed connector is broken.
+    """
+    from reverse_etl.config.editor_schema import json_schema  # noqa: PLC0415 - loads pydantic
+    from reverse_etl.config.registry import UnusableConnectorError  # noqa: PLC0415 - as above
+
+    try:
+        return json_schema()
+    except UnusableConnectorError as error:
+        raise ConfigError([str(error)]) from None

@@ -13,6 +13,11 @@ from reverse_etl.cli.stage import Stage, make_folder
 if TYPE_CHECKING:
     from types import ModuleType
 
+EXAMPLE = """\b
+Example:
+  reverse-etl demo
+Exit codes: 0 told to the end, 1 something did not go as told, 2 the folder is not ours."""
+
 FOLDER = Path("reverse-etl-demo")
 PEOPLE = 20_000
 SYNC = "vip_customers"

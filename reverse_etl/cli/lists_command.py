@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl.cli.completion import names_of
 from reverse_etl.cli.output import moment
 from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
 from reverse_etl.errors import ConfigError
@@ -24,7 +25,12 @@ Example:
 def lists(
     ctx: typer.Context,
     destination: Annotated[
-        str, typer.Argument(metavar="DESTINATION", help="A destination of the config.")
+        str,
+        typer.Argument(
+            metavar="DESTINATION",
+            help="A destination of the config.",
+            autocompletion=names_of("destinations"),
+        ),
     ],
     *,
     config: ConfigOption = None,

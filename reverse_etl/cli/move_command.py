@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from reverse_etl.cli.session import ConfigOption, JsonOption, session_of
+from reverse_etl.cli.completion import names_of
+from reverse_etl.cli.session import ConfigOption, JsonOption, SyncArgument, session_of
 
 EXAMPLE = """\b
 Example:
@@ -18,10 +19,16 @@ the new one; until then its runs refuse to start. Nothing is sent."""
 
 def move(
     ctx: typer.Context,
-    sync: Annotated[str, typer.Argument(metavar="SYNC", help="A sync of the config.")],
+    sync: SyncArgument,
     *,
     to: Annotated[
-        str, typer.Option("--to", metavar="WAREHOUSE", help="A warehouse of the config.")
+        str,
+        typer.Option(
+            "--to",
+            metavar="WAREHOUSE",
+            help="A warehouse of the config.",
+            autocompletion=names_of("warehouses"),
+        ),
     ],
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -3,20 +3,70 @@
 With ``--json`` standard output gets exactly one document; whatever else there is to say goes to
 standard error. Without it, text: plain in a pipe, with colours on a terminal (unless ``NO_COLOR``
 is set). Rich is imported for the latter only.
+
+What they are written to may fill up, lose its reader, or be closed from the start. None of it ends
+a command halfway: a run that is at work goes on. Whoever called learns of it by the exit code.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from reverse_etl.errors import describe_bug
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 _GAP = "  "
+
+
+class Stream(io.FileIO):
+    """A standard stream of this process; what it cannot take is left out.
+
+    Attributes:
+        failure: Why something was left out, in the system's words; None while all is well, and
+            where whoever was reading has seen enough (``| head``).
+    """
+
+    def __init__(self, number: int) -> None:
+        """Take over a file descriptor, also one that is closed."""
+        try:
+            os.fstat(number)
+        except OSError:
+            # Else a file that is opened later gets the number, a database perhaps, and is written
+            # over by whoever takes it for the stream.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        super().__init__(number, "w", closefd=False)
+        self.failure: str | None = None
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write, or leave out; return the number of bytes that need not be written any more."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self.failure = self.failure or error.strerror
+            return memoryview(data).nbytes
+
+
+def take_over_streams() -> Stream:
+    """Let the process write to streams that never fail; return the one of standard output."""
+    out, err = Stream(1), Stream(2)
+    sys.stdout = _as_text(out, sys.stdout)
+    sys.stderr = _as_text(err, sys.stderr)
+    return out
+
+
+def _as_text(stream: Stream, before: TextIO | None) -> TextIO:
+    at_once = stream.isatty() or stream.fileno() == 2  # noqa: PLR2004 - standard error
+    encoding = before.encoding if before is not None else "utf-8"
+    return io.TextIOWrapper(io.BufferedWriter(stream), encoding, line_buffering=at_once)
 
 
 class Output:
@@ -151,10 +201,5 @@ def _styled(text: str, style: str) -> str:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        # Whoever was reading has seen enough. The command goes on: a run must not end halfway
-        # because of `| head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    stream.write(text)
+    stream.flush()

@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl.cli.explain_command import changes_in_words
 from reverse_etl.cli.plan_file import write_plan_file
-from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
+from reverse_etl.cli.session import ConfigOption, JsonOption, Session, SyncArgument, session_of
 from reverse_etl.cli.usable import chosen_syncs, refuse_unusable
 from reverse_etl.errors import Busy, RunError
 
 if TYPE_CHECKING:
-    from reverse_etl.preview import Preview, Sample
+    from reverse_etl.preview import Preview, Refused, Sample
 
 EXIT_CHANGES = 10
+
+EXAMPLE = """\b
+Examples:
+  reverse-etl plan vip_customers
+  reverse-etl plan vip_customers --out vip.plan
+  reverse-etl run-sync vip_customers --plan vip.plan"""
 
 OutOption = Annotated[
     Path | None,
@@ -30,7 +37,7 @@ OutOption = Annotated[
 
 def plan(  # noqa: PLR0913 - the options of the command
     ctx: typer.Context,
-    sync: Annotated[str, typer.Argument(metavar="SYNC", help="A sync of the config.")],
+    sync: SyncArgument,
     *,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 10 when there are changes.")
@@ -85,16 +92,39 @@ def _show(session: Session, found: Preview) -> None:
             _show_samples(session, found.samples[operation])
             if count > len(found.samples[operation]):
                 output.say(f"    … and {count - len(found.samples[operation])} more")
-    facts = counted(
-        (report.retries, "change", "left open by an earlier run"),
-        (report.invalid, "row", "without identifier"),
-        (report.duplicates, "duplicate row", ""),
-        (report.failed_records_open, "failed record", "open"),
-    )
-    if facts:
-        output.say(f"  {facts}")
+    if found.retried:
+        open_ = (f"{n} {code or 'planned and not confirmed'}" for code, n in found.retried.items())
+        left = counted((report.retries, "change", "left open by earlier runs"))
+        output.say(f"  {left}: {', '.join(open_)}")
+    for refused in found.refused:
+        _show_refused(session, refused)
+    if report.failed_records_open:
+        failed = counted((report.failed_records_open, "failed record", "open"))
+        output.say(f"  {failed}: {session.command('failures', report.sync)}")
+    _show_brake(session, found)
     for warning in report.warnings:
         output.say(f"  warning: {warning}", "yellow")
+
+
+def _show_refused(session: Session, refused: Refused) -> None:
+    from reverse_etl.report import counted  # noqa: PLC0415 - loads pydantic
+
+    rows = counted((refused.rows, "row", "of the query not used"))
+    new = f", {refused.new} of them for the first time" if refused.new else ""
+    session.output.say(f"  {rows}: {refused.error_code}{new}")
+    cells = [[key, identity, reason] for identity, key, reason in refused.samples]
+    session.output.table(["primary key", "identity", "reason"], cells, "    ")
+
+
+def _show_brake(session: Session, found: Preview) -> None:
+    most = found.max_delete_percent
+    if most is None or found.held or not found.new_deletes:
+        return
+    percent = 100 * found.new_deletes / max(found.people, 1)
+    session.output.say(
+        f"  the brake lets it pass: {found.new_deletes} of {found.people} people would newly leave "
+        f"({percent:.1f} %, max_delete_percent is {most:g})"
+    )
 
 
 def _headline(found: Preview) -> str:
@@ -118,10 +148,19 @@ def _duration(seconds: float) -> str:
 
 
 def _show_samples(session: Session, samples: list[Sample]) -> None:
+    if any(sample.changed for sample in samples if sample.operation.value == "update"):
+        heads = ["identity", "primary key", "what changes"]
+        rows = [[s.identity, s.primary_key, _changes(s)] for s in samples]
+        session.output.table(heads, rows, "    ")
+        return
     # People who left under different mappings have different fields to clear.
     fields = list(dict.fromkeys(name for s in samples for name in s.values))
     rows = [[s.identity, s.primary_key, *map(s.values.get, fields)] for s in samples]
     session.output.table(["identity", "primary key", *fields], rows, "    ")
+
+
+def _changes(sample: Sample) -> str:
+    return changes_in_words(sample) or "nothing that the last run did not have: sent again"
 
 
 def _show_next_step(session: Session, found: Preview, out: Path | None) -> None:

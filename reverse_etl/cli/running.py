@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl.cli.completion import names_of
 from reverse_etl.cli.dbt_outcome import DbtOption, skipped_by_dbt
 from reverse_etl.cli.logs import LogFormat, LogFormatOption, start_log
 from reverse_etl.cli.plan_file import read_plan_file
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 
 SyncsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="SYNC", help="Syncs of the config.", show_default=False),
+    typer.Argument(
+        metavar="SYNC",
+        help="Syncs of the config.",
+        show_default=False,
+        autocompletion=names_of("syncs"),
+    ),
 ]
 PlanOption = Annotated[
     Path | None,
@@ -36,6 +42,12 @@ PlanOption = Annotated[
         show_default=False,
     ),
 ]
+
+EXAMPLE = """\b
+Examples:
+  reverse-etl run-sync vip_customers
+  reverse-etl run-sync --all
+  reverse-etl run-sync vip_customers --full --allow-deletes"""
 
 STYLES = {
     "succeeded": "green",
@@ -75,7 +87,7 @@ def run_sync(  # noqa: PLR0913 - the options of the command
     refuse_unusable(loaded, names)
     reports = skipped_by_dbt(session, loaded, names, if_dbt_succeeded)
     for report in reports.values():
-        tell(session, report)
+        tell(session, loaded, report)
     wanted = [name for name in names if name not in reports]
     with (
         Stop(loaded.engine.shutdown_seconds, session.output.noted) as stop,
@@ -85,7 +97,7 @@ def run_sync(  # noqa: PLR0913 - the options of the command
         runs.prepare(wanted)
         for report in runs.run(dict.fromkeys(wanted, options)):
             reports[report.sync] = report
-            tell(session, report)
+            tell(session, loaded, report)
     return finish(session, [reports[name] for name in names], stop)
 
 
@@ -152,7 +164,7 @@ class Runs:
             return self.runner.met_bug(name, error)
 
 
-def tell(session: Session, report: RunSummary) -> None:
+def tell(session: Session, config: Config, report: RunSummary) -> None:
     """Say how one run ended."""
     head, *rest = report.lines()
     session.output.say(head, STYLES.get(report.status, "yellow"))
@@ -161,6 +173,22 @@ def tell(session: Session, report: RunSummary) -> None:
     if report.status == "completed_with_failures":
         why = session.command("failures", report.sync)
         session.output.say(f"  see why with: {why}")
+    if report.run_id is not None and any(report.planned.values()):
+        session.output.say(f"  look further: {_look_further(config, report)}")
+
+
+def _look_further(config: Config, report: RunSummary) -> str:
+    """Return a query that shows every change of a run."""
+    sync = config.sync(report.sync)
+    home = config.warehouses[sync.source.warehouse]
+    if home.workspace:
+        home = config.warehouses[home.workspace]
+    log = sync.observability.retain_sync_logs
+    table = "sync_log" if log and report.status != "held" else "sync_runs"
+    return (
+        f"select * from {home.schema_name}.{table} "  # noqa: S608 - shown, and never run here
+        f"where sync_name = '{report.sync}' and sync_run_id = {report.run_id}"
+    )
 
 
 def finish(

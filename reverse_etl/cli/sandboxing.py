@@ -14,6 +14,13 @@ import typer
 from reverse_etl.cli.session import JsonOption, Session, session_of
 from reverse_etl.errors import ConfigError
 
+# For the page of the commands: --help is answered by the sandbox, with examples of its own.
+EXAMPLE = """\b
+Examples:
+  reverse-etl sandbox
+  reverse-etl sandbox --port 8766
+Exit codes: 0 after SIGINT or SIGTERM, 2 usage error or the port is taken."""
+
 # Whatever stands behind the command's name is the sandbox's own, --help included.
 TAKES_ANYTHING = {
     "allow_extra_args": True,
@@ -32,7 +39,7 @@ def sandbox(
 ) -> int:
     """Run the local stand-in for the API.
 
-    Options that are not ours go to the sandbox itself.
+    All other options are those of the sandbox itself, which lists them with --help.
     """
     session = session_of(ctx, None, as_json=as_json)
     module = _sandbox_module(connector)
@@ -61,7 +68,8 @@ def _sandbox_module(name: str | None) -> ModuleType:
     found = {n: module for n, c in connectors.items() if (module := c.sandbox()) is not None}
     if len(found) != 1:
         several = f"several connectors have one ({', '.join(found)}): name one with --connector"
-        raise ConfigError([several if found else "no installed connector has a sandbox"])
+        none = f"the connector {name} has no sandbox" if name else "no connector has a sandbox"
+        raise ConfigError([several if found else none])
     return next(iter(found.values()))
 
 

@@ -30,8 +30,23 @@ if TYPE_CHECKING:
     from reverse_etl.runner import Runner
 
 DUE_EXAMPLE = """\b
-Example, in a crontab:
-  */5 * * * *  reverse-etl run-due --config /etc/reverse-etl/config.yaml"""
+Examples, the second one in a crontab:
+  reverse-etl run-due
+  */5 * * * *  reverse-etl run-due --config /etc/reverse-etl/config.yaml
+Exit codes: the worst of the runs, as of run-sync; 0 when nothing is due."""
+
+SERVE_EXAMPLE = """\b
+Examples:
+  reverse-etl serve
+  reverse-etl serve --host 0.0.0.0 --port 8790 --log-format json
+Exit codes: 130 and 143 after SIGINT and SIGTERM, which is how it ends, 1 it cannot listen there,
+2 usage or config error. How a run ends changes nothing: see /metrics, status and alerts."""
+
+RETAIN_EXAMPLE = """\b
+Example:
+  reverse-etl retain
+Exit codes: 0 done, 1 a warehouse could not be reached, 2 usage or config error,
+5 the DuckDB file stayed locked."""
 
 DEFAULT_PORT = 8790
 
@@ -84,10 +99,10 @@ def run_due(
         runs = Runs(loaded, stop, bars)
         due = _find_due(loaded, runs.runner, at_once=now)
         for report in due.reports.values():
-            tell(session, report)
+            tell(session, loaded, report)
         for report in runs.run(due.options):
             due.reports[report.sync] = report
-            tell(session, report)
+            tell(session, loaded, report)
         _tell_stale(runs.runner, due)
         _retain_where_something_ran(loaded, runs.runner.ports, due)
     return _finish_due(session, due, stop)

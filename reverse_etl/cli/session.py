@@ -1,4 +1,4 @@
-"""What every command has: ``--config``, ``--json``, and the config itself."""
+"""What commands share: ``SYNC``, ``--config``, ``--json``, and the config itself."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl.cli.completion import names_of
 from reverse_etl.cli.output import Output
 
 if TYPE_CHECKING:
     from reverse_etl.config import Config
 
+SyncArgument = Annotated[
+    str,
+    typer.Argument(metavar="SYNC", help="A sync of the config.", autocompletion=names_of("syncs")),
+]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(

@@ -1,17 +1,17 @@
-"""``status``, ``runs`` and ``failures``: what the tables know."""
+"""``status`` and ``runs``: what the tables know of the runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl.cli.looking import document_of, next_tick_of, reading
 from reverse_etl.cli.output import moment
-from reverse_etl.cli.session import ConfigOption, JsonOption, Session, session_of
+from reverse_etl.cli.session import ConfigOption, JsonOption, Session, SyncArgument, session_of
 from reverse_etl.cli.usable import chosen_syncs
 from reverse_etl.errors import ReverseEtlError
 
@@ -20,11 +20,16 @@ if TYPE_CHECKING:
     from reverse_etl.config import Config, SyncConfig
     from reverse_etl.warehouse.base import Transaction
 
-SyncArgument = Annotated[str, typer.Argument(metavar="SYNC", help="A sync of the config.")]
-
 MOST_RUNS = 20
-MOST_ROWS_OF_TEXT = 20
-MOST_ROWS_OF_JSON = 1000
+
+STATUS_EXAMPLE = """\b
+Examples:
+  reverse-etl status
+  reverse-etl status --json"""
+RUNS_EXAMPLE = """\b
+Examples:
+  reverse-etl runs vip_customers
+  reverse-etl runs vip_customers --limit 3"""
 
 _OPERATIONS = ("insert", "update", "delete")
 
@@ -96,7 +101,7 @@ def status(ctx: typer.Context, *, config: ConfigOption = None, as_json: JsonOpti
             session.output.note(str(error))
             codes.append(error.exit_code)
             now = SystemClock().now()
-            states = [_SyncStatus(s.name, _next_tick(s, now), error=str(error)) for s in syncs]
+            states = [_SyncStatus(s.name, next_tick_of(s, now), error=str(error)) for s in syncs]
         found |= {state.sync: state for state in states}
     _show_states(session, [found[name] for name in loaded.syncs])
     return worst(codes)
@@ -105,12 +110,12 @@ def status(ctx: typer.Context, *, config: ConfigOption = None, as_json: JsonOpti
 def _read_states(
     config: Config, warehouse_name: str, syncs: Sequence[SyncConfig], clock: Clock
 ) -> list[_SyncStatus]:
-    with _reading(config, warehouse_name, clock) as tx:
+    with reading(config, warehouse_name, clock) as tx:
         known = tx.warehouse.is_prepared(tx)
         return [
             _read_state(tx, sync, clock)
             if known
-            else _SyncStatus(sync.name, _next_tick(sync, clock.now()))
+            else _SyncStatus(sync.name, next_tick_of(sync, clock.now()))
             for sync in syncs
         ]
 
@@ -127,7 +132,7 @@ def _read_state(tx: Transaction, sync: SyncConfig, clock: Clock) -> _SyncStatus:
     alive = until is not None and not proven and until > tx.now()
     return _SyncStatus(
         sync.name,
-        _next_tick(sync, clock.now()),
+        next_tick_of(sync, clock.now()),
         due_since=_due_since(sync, state[0].due_after if state else None, clock.now()),
         running_until=until if alive else None,
         last_run=runs[0] if runs else None,
@@ -151,6 +156,13 @@ def _ended(run: Mapping[str, Any]) -> str:
     return f"killed while {run['status']}" if was_killed else str(run["status"])
 
 
+def _due_since(sync: SyncConfig, after: datetime | None, now: datetime) -> datetime | None:
+    """Return the tick that is due and not served; None where no scheduler has seen the sync."""
+    from reverse_etl.schedule import due_tick  # noqa: PLC0415 - loads croniter
+
+    return None if after is None else due_tick(sync.schedule, after.replace(tzinfo=UTC), now)
+
+
 # --- runs ----------------------------------------------------------------------------------
 
 
@@ -168,7 +180,7 @@ def runs(
     session = session_of(ctx, config, as_json=as_json)
     loaded = session.load()
     chosen_syncs(loaded, [sync], every=False)
-    with _reading(loaded, loaded.sync(sync).source.warehouse, SystemClock()) as tx:
+    with reading(loaded, loaded.sync(sync).source.warehouse, SystemClock()) as tx:
         known = tx.warehouse.is_prepared(tx)
         found = _run_documents(tx, sync, limit) if known else []
     session.output.document({"sync": sync, "runs": found})
@@ -188,7 +200,7 @@ def _run_documents(tx: Transaction, sync_name: str, limit: int) -> list[dict[str
     from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
 
     rows = tx.control.rows(control.last_runs(tx.warehouse.tables.runs, sync_name, limit))
-    return [_document(row) for row in rows]
+    return [document_of(row) for row in rows]
 
 
 def _run_row(run: Mapping[str, Any]) -> list[object]:
@@ -196,154 +208,3 @@ def _run_row(run: Mapping[str, Any]) -> list[object]:
     failed = sum(run[f"{operation}s_failed"] for operation in _OPERATIONS)
     head = [run["sync_run_id"], run["status"], run["started_at"]]
     return [*head, *succeeded, failed, run["requests_sent"], run["error_code"]]
-
-
-# --- failures ------------------------------------------------------------------------------
-
-
-def failures(
-    ctx: typer.Context,
-    sync: SyncArgument,
-    *,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            min=1,
-            help=f"Rows. Default: {MOST_ROWS_OF_TEXT}, with --json {MOST_ROWS_OF_JSON}.",
-            show_default=False,
-        ),
-    ] = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> int:
-    """Show failed records with their reasons."""
-    from reverse_etl.clock import SystemClock  # noqa: PLC0415 - as what reads the warehouse
-
-    session = session_of(ctx, config, as_json=as_json)
-    loaded = session.load()
-    chosen_syncs(loaded, [sync], every=False)
-    most = limit or (MOST_ROWS_OF_JSON if session.output.json else MOST_ROWS_OF_TEXT)
-    clock = SystemClock()
-    configured = loaded.sync(sync)
-    with _reading(loaded, configured.source.warehouse, clock) as tx:
-        found = _read_failures(tx, configured, most, _next_tick(configured, clock.now()))
-    session.output.document(found)
-    _show_failures(session, found)
-    return 0
-
-
-def _read_failures(
-    tx: Transaction, sync: SyncConfig, limit: int, next_tick: datetime | None
-) -> dict[str, Any]:
-    from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
-
-    failed = tx.warehouse.tables.failed
-    by_code, rows, total = [], [], 0
-    if tx.warehouse.is_prepared(tx):
-        for code, retryable, count in tx.control.rows(
-            control.failures_by_reason(failed, sync.name)
-        ):
-            again = _is_tried_again(sync, code, retryable=retryable)
-            by_code.append(
-                {
-                    "error_code": code,
-                    "retryable": retryable,
-                    "count": count,
-                    "tried_again": again,
-                    "next_step": _next_step(again=again, code=code),
-                },
-            )
-            total += count
-        rows = [_failure(sync, row, next_tick) for row in _failed_rows(tx, sync.name, limit)]
-    return {
-        "sync": sync.name,
-        "failed_records_open": total,
-        "by_code": by_code,
-        "failures": rows,
-    }
-
-
-def _failed_rows(tx: Transaction, sync_name: str, limit: int) -> list[dict[str, Any]]:
-    from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
-
-    rows = tx.control.rows(control.read_failed(tx.warehouse.tables.failed, sync_name, limit))
-    return [_document(row, leave_out=("alias", "unidentified", "fields")) for row in rows]
-
-
-def _failure(sync: SyncConfig, row: dict[str, Any], next_tick: datetime | None) -> dict[str, Any]:
-    again = _is_tried_again(sync, row["error_code"], retryable=row["retryable"])
-    when = moment(next_tick) if again else None
-    return {**row, "tried_again": again, "next_try_at": when}
-
-
-def _is_tried_again(sync: SyncConfig, code: str, *, retryable: bool) -> bool:
-    """Return whether the next run plans it, whatever the source says (design: "due")."""
-    return code == "unknown" or (retryable and sync.retry_failed_records)
-
-
-def _next_step(*, again: bool, code: str) -> str:
-    if again:
-        return "the next run tries it again"
-    if code == "duplicate_identity":
-        return "another row has this identity; nothing to send"
-    if code == "missing_identifier":
-        return "waits until its values change in the source"
-    return "waits until its values change in the source, or for run-sync --full"
-
-
-def _show_failures(session: Session, found: Mapping[str, Any]) -> None:
-    output = session.output
-    sync, total = found["sync"], found["failed_records_open"]
-    if not total:
-        output.say(f"{sync}: no failed records", "green")
-        return
-    output.say(f"{sync}: {total} failed record{'' if total == 1 else 's'}", "yellow")
-    counts = [[c["count"], c["error_code"], c["next_step"]] for c in found["by_code"]]
-    output.table(["count", "code", "what happens next"], counts, "  ")
-    output.say()
-    heads = ["primary key", "operation", "runs", "next try (UTC)", "code", "identity: reason"]
-    output.table(heads, [_failure_row(row) for row in found["failures"]], "  ")
-    if total > len(found["failures"]):
-        output.say(f"  … and {total - len(found['failures'])} more; --limit N shows them")
-
-
-def _failure_row(row: Mapping[str, Any]) -> list[object]:
-    when = (row["next_try_at"] or "next run") if row["tried_again"] else "on change"
-    what = f"{row['identity']}: {row['error_reason']}"
-    return [row["primary_key"], row["operation"], row["attempts"], when, row["error_code"], what]
-
-
-# --- reading -------------------------------------------------------------------------------
-
-
-@contextmanager
-def _reading(config: Config, warehouse_name: str, clock: Clock) -> Iterator[Transaction]:
-    """Open a warehouse to look into it."""
-    from reverse_etl.warehouse import warehouse_of  # noqa: PLC0415 - loads SQLAlchemy
-
-    with warehouse_of(config, warehouse_name, clock).looking() as tx:
-        yield tx
-
-
-def _due_since(sync: SyncConfig, after: datetime | None, now: datetime) -> datetime | None:
-    """Return the tick that is due and not served; None where no scheduler has seen the sync."""
-    from reverse_etl.schedule import due_tick  # noqa: PLC0415 - loads croniter
-
-    return None if after is None else due_tick(sync.schedule, after.replace(tzinfo=UTC), now)
-
-
-def _next_tick(sync: SyncConfig, now: datetime) -> datetime | None:
-    from reverse_etl.schedule import next_tick  # noqa: PLC0415 - loads croniter
-
-    return next_tick(sync.schedule, now)
-
-
-def _document(row: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:  # noqa: ANN401 - a Row
-    """Return a row of ours as JSON values, by column."""
-    hidden = {"sync_name", *leave_out}
-    return {
-        name: moment(value) if isinstance(value, datetime) else value
-        for name, value in row._mapping.items()  # noqa: SLF001 - how SQLAlchemy names it
-        if name not in hidden
-    }

@@ -88,7 +88,8 @@ def _shared(
     # The name of a sync is its key in the file.
     del sync["properties"]["name"]
     sync["required"].remove("name")
-    sync["properties"]["destination"] = {"anyOf": objects}
+    described = sync["properties"]["destination"]["description"]
+    sync["properties"]["destination"] = {"description": described, "anyOf": objects}
     return {
         "warehouses": _named(references[WarehouseConfig]),
         "destinations": _named({"anyOf": accounts}),

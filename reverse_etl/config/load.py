@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from reverse_etl.config.dbt.manifest import Manifest, Manifests
@@ -22,6 +22,7 @@ from reverse_etl.config.document import Document, KeyPath, UnreadableError, deco
 from reverse_etl.config.explain import Problems, show_value, show_variables
 from reverse_etl.config.registry import Registry, UnusableConnectorError
 from reverse_etl.config.schema import (
+    DEFAULT_FILE,
     DEFAULT_WORKSPACE,
     Config,
     EngineConfig,
@@ -33,7 +34,6 @@ from reverse_etl.config.schema import (
 from reverse_etl.connector import AccountSettings, Connector, DestinationSettings
 from reverse_etl.errors import ConfigError
 
-DEFAULT_FILE = "config.yaml"
 PATH_VARIABLE = "REVERSE_ETL_CONFIG"
 SECTIONS = ("warehouses", "destinations", "engine", "notifications", "syncs")
 
@@ -75,7 +75,7 @@ def load_config(
         ConfigError: The file cannot be used; the error has one line for each problem.
     """
     path = Path(path)
-    variables = {**_read_env_file(path.parent / ".env"), **environ}
+    variables = {**read_env_file(path.parent / ".env"), **environ}
     document = _read_document(path, variables)
     return _Load(path, document, Registry(connectors)).config()
 
@@ -102,8 +102,12 @@ def _read_document(path: Path, variables: Mapping[str, str]) -> Document:
     raise ConfigError([line])
 
 
-def _read_env_file(path: Path) -> dict[str, str]:
-    """Return the variables of a ``.env`` file, none when there is no file."""
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return the variables of a ``.env`` file, none when there is no file.
+
+    Raises:
+        ConfigError: It cannot be read; one line for each line that is wrong, without a word of it.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -113,9 +117,27 @@ def _read_env_file(path: Path) -> dict[str, str]:
     except UnicodeDecodeError:
         line = f"{path}: is not UTF-8; save it as UTF-8"
     else:
-        values = dotenv_values(stream=io.StringIO(text), interpolate=False)
-        return {name: value for name, value in values.items() if value is not None}
+        return _env_variables(path, text)
     raise ConfigError([line])
+
+
+def _env_variables(path: Path, text: str) -> dict[str, str]:
+    """Return the variables of the text of a ``.env`` file."""
+    variables, problems = dict[str, str](), list[str]()
+    for found in parse_stream(io.StringIO(text)):
+        if found.error:
+            # The empty lines before it count as the beginning of a statement.
+            statement = found.original.string
+            above = statement[: len(statement) - len(statement.lstrip())].count("\n")
+            problems.append(
+                f"{path}:{found.original.line + above}: must be NAME=VALUE: no space in the name, "
+                "each quote closed, and after a closing quote nothing but a comment (#)"
+            )
+        elif found.key is not None and found.value is not None:
+            variables[found.key] = found.value
+    if problems:
+        raise ConfigError(problems)
+    return variables
 
 
 class _Load:
@@ -148,6 +170,7 @@ class _Load:
         if lines:
             raise ConfigError(lines)
         self._warn_of_readers()
+        self._warn_of_rivals(destinations, syncs)
         return Config(
             path=self._path,
             warehouses=warehouses,
@@ -313,7 +336,17 @@ class _Load:
         account = destinations.get(settings.name)
         if account is not None:
             self._check_by_connector(path, account, sync)
-        return self._resolve_dbt_model(path, sync)
+        return self._resolve_dbt_model(path, sync).placed(self._places(path))
+
+    def _places(self, path: KeyPath) -> dict[str, str]:
+        """Return where the keys of a sync stand, by their path below it."""
+        length, found = len(path), {}
+        for key in self._document.positions:
+            if key[:length] == path and len(key) > length:
+                where = self._document.position(key)
+                name = ".".join(map(str, key[length:]))
+                found[name] = f"{self._path}:{where.line}:{where.column}"
+        return found
 
     def _settings(self, path: KeyPath) -> DestinationSettings | None:
         """Return the destination of a sync, validated by the model of its object."""
@@ -434,6 +467,25 @@ class _Load:
                 f"run: chmod 600 {self._path}"
             )
             self._warnings.append(self._problems.line(min(self._literals), message))
+
+    def _warn_of_rivals(
+        self, destinations: Mapping[str, AccountSettings], syncs: Mapping[str, SyncConfig]
+    ) -> None:
+        """Warn of two syncs that keep one thing equal to two queries."""
+        first: dict[tuple[str, ...], str] = {}
+        for name, sync in syncs.items():
+            whole = sync.destination.whole()
+            if whole is None or sync.mode == "upsert":
+                continue
+            account = destinations[sync.destination.name]
+            other = first.setdefault((account.type, account.url(), *whole), name)
+            if other != name:
+                message = (
+                    f"the sync {other} mirrors the same {whole[0]} ({whole[1]}): each takes off "
+                    "whom the other one adds. Write one query for both, or use mode: upsert"
+                )
+                path = ("syncs", name, "destination", whole[0])
+                self._warnings.append(self._problems.line(path, message))
 
     def _check_keyless(self, path: KeyPath, account: AccountSettings) -> None:
         """Note a missing key, where the connector cannot do without one."""

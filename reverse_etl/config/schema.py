@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,6 +52,8 @@ _URL_LETTERS = re.compile(r"[!-~]+", re.ASCII)
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 T = TypeVar("T")
+
+DEFAULT_FILE = "config.yaml"
 
 
 def closest(word: str, words: Iterable[str]) -> str | None:
@@ -137,32 +140,57 @@ DEFAULT_WORKSPACE = "default"
 class WarehouseConfig(_Model):
     """A warehouse: where it is, and where this tool's own tables live."""
 
-    url: SecretStr = Field(description="SQLAlchemy URL; a relative DuckDB path starts here.")
+    url: SecretStr = Field(
+        description="Any supported SQLAlchemy URL; a relative DuckDB path is relative to this file."
+    )
     schema_name: Name = Field(
-        default="reverse_etl", alias="schema", description="Schema of this tool's own tables."
+        default="reverse_etl",
+        alias="schema",
+        description="Schema of our own tables; created on first use. Needed rights: read on the "
+        "data, all on this schema.",
     )
     workspace: Name | None = Field(
         default=None,
-        description="Warehouse that holds all our tables; this one is read-only. "
-        "'default' is a DuckDB file beside this one, reverse_etl_workspace.duckdb.",
+        description="This warehouse is only read: the query's rows are streamed into that one, "
+        "which holds all our tables. 'default' is the DuckDB file reverse_etl_workspace.duckdb "
+        "beside this one.",
     )
     control: Name | None = Field(
-        default=None, description="Warehouse for lease, runs and failed records."
+        default=None,
+        description="Warehouse in which lease, runs and failed records live, where this engine "
+        "cannot update single rows safely.",
     )
 
 
 class EngineConfig(_Model):
     """How runs behave, whatever the sync; all durations in seconds."""
 
-    lease_seconds: Number = Field(default=30, ge=1, le=3600)
-    heartbeat_seconds: Number | None = Field(
-        default=None,
-        gt=0,
-        description="How often a run renews its lease; less than half of it. Default: a third.",
+    lease_seconds: Number = Field(
+        default=30,
+        ge=1,
+        le=3600,
+        description="How long a run keeps its sync to itself after its last sign of life.",
     )
-    checkpoint_seconds: Number = Field(default=5, gt=0, le=600)
-    max_parallel_syncs: Whole = Field(default=4, ge=1, le=64)
-    shutdown_seconds: Number = Field(default=30, ge=0, le=3600)
+    heartbeat_seconds: Annotated[float, Field(gt=0), BeforeValidator(_no_truth)] | None = Field(
+        default=None,
+        description="How often a run gives a sign of life; less than half of the lease. Default: "
+        "a third of it.",
+    )
+    checkpoint_seconds: Number = Field(
+        default=5,
+        gt=0,
+        le=600,
+        description="How often a run writes down how far it got: what a crash can send twice.",
+    )
+    max_parallel_syncs: Whole = Field(
+        default=4, ge=1, le=64, description="Syncs that run at the same time."
+    )
+    shutdown_seconds: Number = Field(
+        default=30,
+        ge=0,
+        le=3600,
+        description="How long a stopped run waits for the requests on the wire.",
+    )
 
     @field_validator("heartbeat_seconds")
     @classmethod
@@ -185,20 +213,27 @@ NotificationEvent = Literal["failed", "held", "failures", "stale", "recovered"]
 class NotificationConfig(_Model):
     """Where to tell somebody, in which form, on which events."""
 
-    url: SecretStr
-    format: Literal["slack", "json"] = "json"
-    on: tuple[NotificationEvent, ...] = Field(default=("failed", "held", "recovered"), min_length=1)
+    url: SecretStr = Field(description="A secret: the address of the webhook, https.")
+    format: Literal["slack", "json"] = Field(default="json", description="Form of the message.")
+    on: tuple[NotificationEvent, ...] = Field(
+        default=("failed", "held", "recovered"),
+        min_length=1,
+        description="failed: a run failed. held: by the brake. failures: many changes of a run "
+        "failed. stale: no run has succeeded for long. recovered: all is well again.",
+    )
     failed_percent: Number = Field(
         default=5,
         ge=0,
         le=100,
-        description="failures: more than this share of the changes that a run tried; 0 for any.",
+        description="For failures: more than this share of the changes that a run tried; 0 for "
+        "any.",
     )
     stale_hours: Number = Field(
         default=24,
         gt=0,
         le=87_600,
-        description="stale: no run of a sync with a schedule has succeeded for so long.",
+        description="For stale: so long no run has succeeded; told by the scheduler, of syncs "
+        "that have a schedule.",
     )
 
     @field_validator("url")
@@ -286,14 +321,28 @@ class DbtNode:
 class SourceConfig(_Model):
     """A warehouse, what to read from it, and the columns that name a row."""
 
-    warehouse: Name
-    query: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)] | None = None
-    table: Name | None = None
-    dbt_model: Name | None = None
-    dbt_manifest: Path = Path("target/manifest.json")
+    warehouse: Name = Field(description="A warehouse of this file.")
+    query: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)] | None = Field(
+        default=None, description="The rows; exactly one of query, table and dbt_model is needed."
+    )
+    table: Name | None = Field(
+        default=None, description="All rows of a table or view, such as analytics.vip."
+    )
+    dbt_model: Name | None = Field(
+        default=None,
+        description="All rows of a model, seed or snapshot of dbt: vip; package.vip when two "
+        "packages have it; vip.v2 for a version, else the latest.",
+    )
+    dbt_manifest: Path = Field(
+        default=Path("target/manifest.json"),
+        description="Where dbt wrote its manifest, relative to this file.",
+    )
     primary_key: Annotated[
         tuple[Name, ...],
-        Field(min_length=1),
+        Field(
+            min_length=1,
+            description="A column or a list of columns: names the row in logs and reports.",
+        ),
         BeforeValidator(_as_list),
         WithJsonSchema(_COLUMNS_SCHEMA),
     ]
@@ -342,12 +391,19 @@ class SourceConfig(_Model):
 class FieldConfig(_Model):
     """Where the value of a destination field comes from: a column or a constant."""
 
-    column: Name | None = None
-    type: Name | None = Field(default=None, description="Wanted type at the destination.")
-    null: Literal["skip", "clear"] = Field(
-        default="skip", description="What a NULL does: leave the field out, or clear it."
+    column: Name | None = Field(default=None, description="A column of the query.")
+    type: Name | None = Field(
+        default=None,
+        description="Wanted type at the destination; Iterable has string, long, double, boolean, "
+        "date, geo_location and object.",
     )
-    value: Any = Field(default=None, description="A constant instead of a column.")
+    null: Literal["skip", "clear"] = Field(
+        default="skip",
+        description="What a NULL does: skip leaves the field as it is, clear removes it.",
+    )
+    value: Any = Field(
+        default=None, description="The same value for everybody, instead of a column."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -374,9 +430,12 @@ class FieldConfig(_Model):
 class BasicScheduleConfig(_Model):
     """Every so often, from a time of day on (UTC)."""
 
-    type: Literal["basic"]
+    type: Literal["basic"] = Field(description="Every so often.")
     every: str = Field(description="5 minutes or more, such as 30 minutes, 1 hour, 1 day, 2 weeks.")
-    at: str = Field(default="00:00", description="UTC time of day as HH:MM.")
+    at: str = Field(
+        default="00:00",
+        description="UTC time of day as HH:MM; ticks are this plus whole multiples of every.",
+    )
 
     @field_validator("every")
     @classmethod
@@ -398,7 +457,7 @@ class BasicScheduleConfig(_Model):
 class CronScheduleConfig(_Model):
     """A cron expression with five fields (UTC)."""
 
-    type: Literal["cron"]
+    type: Literal["cron"] = Field(description="By a cron expression.")
     expression: str = Field(description="Five fields, at least 5 minutes apart, or @daily.")
 
     @field_validator("expression")
@@ -415,7 +474,7 @@ class CronScheduleConfig(_Model):
 class ManualScheduleConfig(_Model):
     """Runs are started by hand only."""
 
-    type: Literal["manual"]
+    type: Literal["manual"] = Field(description="By hand.")
 
     def ticks(self) -> ticks.Schedule:
         """Return the schedule as a value."""
@@ -430,30 +489,74 @@ ScheduleConfig = Annotated[
 class ObservabilityConfig(_Model):
     """What is kept of past runs, and for how long."""
 
-    retain_sync_logs: bool = True
-    sync_log_retention_days: Whole = Field(default=30, ge=1, le=36_500)
-    snapshots_to_keep: Whole = Field(default=3, ge=1, le=1_000)
+    retain_sync_logs: bool = Field(
+        default=True,
+        description="One row per change in sync_log; false keeps counters and failed records only.",
+    )
+    sync_log_retention_days: Whole = Field(
+        default=30, ge=1, le=36_500, description="Lines of sync_log older than this are dropped."
+    )
+    snapshots_to_keep: Whole = Field(
+        default=3,
+        ge=1,
+        le=1_000,
+        description="For how many runs that committed a plan the snapshot and the plan are kept; "
+        "never fewer than correctness needs.",
+    )
 
 
 class SyncConfig(_Model):
     """One sync: from which rows, to which object, with which mapping, when."""
 
     name: Annotated[str, AfterValidator(check_sync_name)]
-    source: SourceConfig
-    destination: SerializeAsAny[DestinationSettings]
+    source: SourceConfig = Field(description="Which rows.")
+    destination: SerializeAsAny[DestinationSettings] = Field(
+        description="Which object of which destination; the keys beside name and object are those "
+        "of the connector."
+    )
     identifiers: dict[Name, Name] = Field(
-        min_length=1, description="Destination identifier to warehouse column."
+        min_length=1,
+        description="Destination identifier: warehouse column. Iterable has email and userId.",
     )
     fields: dict[Name, FieldConfig] = Field(
-        default_factory=dict, description="Destination field to warehouse column."
+        default_factory=dict, description="Destination field: warehouse column, or the long form."
     )
-    mode: Literal["mirror", "upsert"] = "mirror"
+    mode: Literal["mirror", "upsert"] = Field(
+        default="mirror",
+        description="mirror: inserts, updates, deletes. upsert: nothing is ever removed.",
+    )
     schedule_config: ScheduleConfig = Field(
-        default=ManualScheduleConfig(type="manual"), alias="schedule"
+        default=ManualScheduleConfig(type="manual"),
+        alias="schedule",
+        description="When run-due and serve run the sync; all times are UTC.",
     )
-    observability: ObservabilityConfig = ObservabilityConfig()
-    retry_failed_records: bool = True
-    max_delete_percent: Number = Field(default=50, ge=0, le=100)
+    observability: ObservabilityConfig = Field(
+        default=ObservabilityConfig(),
+        description="What is kept of past runs, and for how long.",
+    )
+    retry_failed_records: bool = Field(
+        default=True,
+        description="Plan what was refused, and may be accepted later, again in the next run.",
+    )
+    max_delete_percent: Number = Field(
+        default=50,
+        ge=0,
+        le=100,
+        description="The brake: a run that would remove more than this share of the people is "
+        "held. 100 switches it off.",
+    )
+
+    # Where its keys stand, by their path below the sync: "source.query" to "config.yaml:9:14".
+    _places: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    def placed(self, places: Mapping[str, str]) -> SyncConfig:
+        """Return the sync, knowing where its keys stand in the file."""
+        self._places = places
+        return self
+
+    def place(self, *keys: str) -> str | None:
+        """Return where the first of some keys stands that the file has, ``file:line:column``."""
+        return next((self._places[key] for key in keys if key in self._places), None)
 
     @property
     def schedule(self) -> ticks.Schedule:
@@ -492,6 +595,11 @@ class Config:
     syncs: dict[str, SyncConfig]
     warnings: list[str]
     connectors: Mapping[str, Connector] = field(default_factory=dict)
+
+    @property
+    def option(self) -> str:
+        """Return what a command needs behind it to find this config, with a blank before it."""
+        return "" if str(self.path) == DEFAULT_FILE else f" --config {shlex.quote(str(self.path))}"
 
     def sync(self, name: str) -> SyncConfig:
         """Return the sync.

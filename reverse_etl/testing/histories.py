@@ -75,6 +75,9 @@ USER_IDS = ("u1", "u2", "u3", "u4", "u5", "U2", "u1", "u2", " u1", "", "u" * 53,
 
 LIST_ID, OTHER_LIST_ID = 7, 8
 
+ASKS_AGAIN = 0.12
+"""Share of the rounds before which somebody asks for every failed record."""
+
 When = int | str
 """A point of a run: its number, or its name and how often it is passed (``plan: commit#2``)."""
 
@@ -153,6 +156,7 @@ class Round:
         list_id: List in the config, where it is not given by name.
         snapshots_to_keep: Of the sync.
         retain_logs: Of the sync.
+        asks_again: Whether somebody asks for every failed record before the run.
     """
 
     rows: tuple[Row, ...]
@@ -176,6 +180,7 @@ class Round:
     list_id: int = LIST_ID
     snapshots_to_keep: int = 3
     retain_logs: bool = True
+    asks_again: bool = False
 
     @property
     def is_steady(self) -> bool:
@@ -270,8 +275,11 @@ def generate(seed: int) -> History:
     rng = random.Random(seed)
     synced: Object = rng.choice(("list", "user"))
     rounds: list[Round] = []
-    for _ in range(rng.randint(2, 6)):
-        rounds.append(_round(rng, synced, rounds[-1] if rounds else None))
+    for number in range(rng.randint(2, 6)):
+        made = _round(rng, synced, rounds[-1] if rounds else None)
+        # By chance of its own: what a seed meets else stays what it was before this was there.
+        asks = random.Random(f"asks again {seed}/{number}").random() < ASKS_AGAIN
+        rounds.append(replace(made, asks_again=asks))
     project_type: ProjectType = rng.choice(("email", "email", "user_id", "hybrid", "hybrid"))
     hybrid_send: HybridSend = rng.choice(("both", "identity"))
     by_name = synced == "list" and rng.random() < 0.5

@@ -754,4 +754,5 @@ def _check_failed_records(calm: Round, run: PlayedRun, failed: Mapping[str, Any]
     for record in failed.values():
         fresh = record.last_failed_run_id == run.run_id
         waits = record.error_code != "unknown" and not (record.retryable and calm.retry)
+        waits = waits and record.retry_requested_at is None
         demand(fresh or waits, "a failure that was due was tried", record)

@@ -32,6 +32,7 @@ from reverse_etl.connector import AccountSettings
 from reverse_etl.delivery.limiter import Pacers
 from reverse_etl.errors import Busy, LeaseLost, ReverseEtlError
 from reverse_etl.ports import Ports
+from reverse_etl.retrying import ask_again
 from reverse_etl.testing.destination import (
     BULK_UPDATE,
     LIST_NAME,
@@ -51,10 +52,11 @@ from reverse_etl.testing.histories import (
     generate,
     smaller,
 )
-from reverse_etl.testing.place import Crash, Place, SimulatedRun, Steps, duckdb_place
+from reverse_etl.testing.place import SYNC, Crash, Place, SimulatedRun, Steps, duckdb_place
 from reverse_etl.testing.promises import Books, PlayedRun, Witness, demand
 from reverse_etl.testing.round_config import config_of
 from reverse_etl.testing.rules.agreement import Agreement
+from reverse_etl.warehouse.statements import control
 
 
 @dataclass
@@ -113,6 +115,8 @@ class Player:
         self.number += 1
         self.clock.sleep(played.after)
         self.trace(f"round {self.number}")
+        if played.asks_again:
+            self._ask_again()
         run = PlayedRun(self.number, played, expected(self.history, played))
         self._run(run, f"{self.history.seed}/{self.number}")
         self._look_back(run)
@@ -128,6 +132,19 @@ class Player:
         second = self.play(calm)
         with self.looking() as books:
             self.witness.check_quiet(books, second)
+
+    def _ask_again(self) -> None:
+        with self.place.warehouse.transaction() as tx:
+            if not tx.warehouse.is_prepared(tx):
+                tx.abandon()
+                return
+            chosen = control.choose_failures(tx.warehouse.tables.failed, SYNC)
+            found = ask_again(tx, chosen)
+        self.agreement.ask_again()
+        self.trace(f"asks for {found.count} failed records")
+        self.played.coverage["asked for a permanent failure"] += bool(
+            found.by_code.keys() - {"unknown", "unavailable", "not_found"}
+        )
 
     # --- one process -----------------------------------------------------------------------
 
@@ -472,6 +489,7 @@ MUST_BE_MET = (
     *("killed deliver: wait", "killed before deliver: request", "killed after deliver: request"),
     *(f"failed {phase}" for phase in ("lease", "begin", "plan", "commit", "deliver", "settle")),
     *("clock jump", "pause", "two runners", "rival was busy", "older fields cleared"),
+    "asked for a permanent failure",
 )
 
 

@@ -717,6 +717,12 @@ class Transaction:
         """Read a small result, as named tuples."""
         return self.connection.execute(statement).all()
 
+    def stream_rows(self, statement: Chosen) -> Iterator[Any]:
+        """Read a result of any size, as named tuples, some at a time."""
+        found = self.connection.execute(statement, execution_options={"yield_per": _ROWS_COPIED})
+        for part in found.partitions():
+            yield from part
+
     def scalar(self, statement: Chosen) -> Any:  # noqa: ANN401 - as the statement says
         """Read one value."""
         return self.connection.execute(statement).scalar()

@@ -394,6 +394,11 @@ def _native(connection: Connection) -> duckdb.DuckDBPyConnection:
 
 
 def _cannot_open(path: str, error: Exception) -> str:
+    if not Path(path).exists() and Path(path).parent.is_dir():
+        return (
+            f"there is no DuckDB file {path}. Put the url of the warehouse right; a file of that "
+            "name is made by the first run"
+        )
     return f"cannot open the DuckDB file {path}: {_first_line(error)}"
 
 

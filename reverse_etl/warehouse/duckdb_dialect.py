@@ -323,9 +323,28 @@ class DuckDBDialect(PGDialect):
             return types.Numeric(int(precision), int(scale))
         return self.ischema.get(data_type, types.NullType)()
 
-    def get_pk_constraint(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
-        """Report none: this tool never declares one here."""
-        return {"constrained_columns": [], "name": None}
+    def get_materialized_view_names(self, *_: Any, **__: Any) -> list[str]:  # noqa: ANN401
+        """Report none: there is no such thing."""
+        return []
+
+    @reflection.cache
+    def get_pk_constraint(
+        self,
+        connection: Connection,
+        table_name: str,
+        schema: str | None = None,
+        **kw: Any,  # noqa: ANN401, ARG002
+    ) -> Any:  # noqa: ANN401 - SQLAlchemy's own typing
+        """Describe the primary key of a table."""
+        statement = (
+            "SELECT constraint_column_names, constraint_name FROM duckdb_constraints() "
+            "WHERE constraint_type = 'PRIMARY KEY' AND database_name = current_database() "
+            "AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)"
+        )
+        values = (schema or "main", table_name)
+        row = connection.exec_driver_sql(statement, values).one_or_none()
+        columns, name = row or ([], None)
+        return {"constrained_columns": list(columns), "name": name}
 
     def get_foreign_keys(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
         """Report none."""

@@ -70,11 +70,16 @@ def _run_by_itself(tx: Transaction) -> None:
     tx.add_column(state, "due_after", DateTime())
 
 
+def _let_ask_for_retries(tx: Transaction) -> None:
+    tx.add_column(tx.warehouse.tables.failed, "retry_requested_at", DateTime())
+
+
 MIGRATIONS = (
     Migration(2, "which fields were sent is remembered", _remember_fields),
     Migration(3, "the rows of snapshot and plan are counted", _count_rows),
     Migration(4, "a sync can move to another warehouse", _let_move),
     Migration(5, "ticks, alerts and the log's retention are remembered", _run_by_itself),
+    Migration(6, "a failed record can be asked for again", _let_ask_for_retries),
 )
 
 

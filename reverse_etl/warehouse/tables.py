@@ -24,6 +24,9 @@ sync: it is due when a later tick has come (``due.py``). ``alerts`` is what each
 last (``alerts``). ``sync_log_retention_days`` is what the config of the last committed run says,
 so that the log of a sync that is in no config any more still goes in time (``retention.py``).
 
+``retry_requested_at`` is when somebody asked for a failed record to be planned again, until a run
+has tried it (``retrying.py``).
+
 ``fields`` and ``_fields`` are the destination fields that a person may hold from us, for
 destinations where a delete clears them: *field sets* (``statements/field_sets.py``), else NULL.
 """
@@ -61,7 +64,7 @@ if TYPE_CHECKING:
     from reverse_etl.warehouse.sql import Chosen
 
 # A change of the control tables, or of run tables that are read later, is a step of migrations.py.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 RUN_TABLES = ("snapshot", "refused", "changes", "outcomes")
 
@@ -112,11 +115,11 @@ class ControlTables:
             "failed_records",
             text="sync_name identity primary_key operation error_code error_reason alias fields",
             number="attempts first_failed_run_id last_failed_run_id",
-            time="first_failed_at last_failed_at",
+            time="first_failed_at last_failed_at retry_requested_at",
             flag="retryable unidentified",
             order="sync_name identity primary_key operation error_code error_reason retryable"
             " attempts first_failed_run_id last_failed_run_id first_failed_at last_failed_at"
-            " alias unidentified fields",
+            " alias unidentified fields retry_requested_at",
         )
         self._schema = schema
         self.log = self._table(

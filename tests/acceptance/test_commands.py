@@ -331,7 +331,8 @@ def test_a_plan_file_is_sent_as_it_was_or_not_at_all(project: Project) -> None:
     assert (document["status"], document["run_id"], document["held"]) == ("planned", None, False)
     assert document["planned"] == counts(insert=3)
     assert document["requests"] == 2  # one to find the list
-    sample = {"identity": "p1@example.com", "primary_key": "1", "values": {"plan": "free"}}
+    who = {"identity": "p1@example.com", "primary_key": "1"}
+    sample = {**who, "values": {"plan": "free"}, "before": None, "retry": False}
     assert sample in document["samples"]["insert"]
     assert project.sandbox.state.requests == []
     written = json.loads((project.folder / "plan.json").read_text())

@@ -160,7 +160,7 @@ class Office:
         return [row for row in self.world.runs() if row["sync_name"] == sync]
 
 
-def _nobody(_done: int, _planned: int) -> None:
+def _nobody(_step: str, _done: int, _of: int | None) -> None:
     """Take no notice."""
 
 

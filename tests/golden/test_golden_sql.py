@@ -36,7 +36,15 @@ from reverse_etl.warehouse.shape import Base, Kind, Shape, SourceColumn
 from reverse_etl.warehouse.spark import SparkWarehouse
 from reverse_etl.warehouse.spark_dialect import SparkDialect
 from reverse_etl.warehouse.sql import WHITE_SPACE, Sql
-from reverse_etl.warehouse.statements import audit, changes, control, retention, settle, snapshot
+from reverse_etl.warehouse.statements import (
+    audit,
+    changes,
+    control,
+    looks,
+    retention,
+    settle,
+    snapshot,
+)
 from reverse_etl.warehouse.tables import (
     AUDITED_COLUMNS,
     IDENTITY_COLUMNS,
@@ -400,6 +408,31 @@ def of_planning(warehouse: Warehouse) -> dict[str, list[Statement]]:
     }
 
 
+def of_looks(warehouse: Warehouse) -> dict[str, list[Statement]]:
+    email = Statements(warehouse, email_mirror(warehouse.sql))
+    tables, now, before = warehouse.tables, email.now, email.before
+    kinds = {name: email.shape.columns[name].kind for name in email.shape.plan_columns}
+    plan, was = looks.Mapped(now.changes, kinds), looks.Mapped(before.snapshot, kinds)
+    some = ["ada@x.com", "o'hara@x.com"]
+    return {
+        "sample_plan": [
+            looks.sample_plan(plan, was, "update", 10),
+            looks.sample_plan(plan, None, "insert", 10),
+        ],
+        "find_in_plan": [looks.find_in_plan(plan, was, some)],
+        "find_in_snapshot": [looks.find_in_snapshot(was, some, "7")],
+        "find_refused": [looks.find_refused(now.refused, some, None)],
+        "refused": [looks.refused_by_reason(now.refused), looks.sample_refused(now.refused, 3)],
+        "retries_by_reason": [looks.retries_by_reason(now.changes, tables.failed, SYNC)],
+        "one_person": [
+            looks.log_of(tables.log, SYNC, some, "7"),
+            looks.failed_records_of(tables.failed, SYNC, some, "7"),
+            looks.residue_of(tables.residue, SYNC, 4, some),
+            looks.unconfirmed_of(before.changes, before.outcomes, 90, some),
+        ],
+    }
+
+
 def of_audit(warehouse: Warehouse) -> dict[str, list[Statement]]:
     email = Statements(warehouse, email_mirror(warehouse.sql))
     hybrid = Statements(warehouse, hybrid_mirror(warehouse.sql))
@@ -476,6 +509,8 @@ def of_control(warehouse: Warehouse) -> dict[str, list[Statement]]:
         served=NOW,
     )
     start: dict[str, Any] = {"sync_name": SYNC, "sync_run_id": 5, "status": "planning"}
+    all_failed = control.choose_failures(failed, SYNC)
+    one_failed = control.choose_failures(failed, SYNC, error_code="rejected", primary_key="7")
     return {
         "know_sync": [control.know_sync(state, SYNC)],
         "take_lease": take(force=False),
@@ -500,8 +535,13 @@ def of_control(warehouse: Warehouse) -> dict[str, list[Statement]]:
         "change_run": [control.change_run(runs, SYNC, 5, {"status": "held"})],
         "unfinished_runs": [control.unfinished_runs(runs, SYNC)],
         "count_open": [control.count_open(failed, SYNC)],
-        "read_failed": [control.read_failed(failed, SYNC, 10)],
-        "failures_by_reason": [control.failures_by_reason(failed, SYNC)],
+        "read_failed": [control.read_failed(failed, all_failed, 10)],
+        "sample_failures": [control.sample_failures(failed, all_failed, 5)],
+        "failures_by_reason": [control.failures_by_reason(failed, all_failed)],
+        "request_retry": [
+            control.matching_failures(failed, one_failed),
+            control.request_retry(failed, one_failed, NOW),
+        ],
         "forget_failed": [control.forget_failed(failed, SYNC)],
         "touch": [*control.touch(state)],
     }
@@ -548,6 +588,7 @@ def all_statements(warehouse: Warehouse) -> dict[str, list[Statement]]:
         of_settling,
         lambda known: prefixed("control", of_control(known)),
         lambda known: prefixed("audit", of_audit(known)),
+        lambda known: prefixed("look", of_looks(known)),
         lambda known: prefixed("table", of_tables(known)),
     ]
     return {name: found for part in parts for name, found in part(warehouse).items()}

@@ -36,6 +36,7 @@ MUST_HAPPEN = {
     **dict.fromkeys(("ended: Held", "ended: Planned", "ended: Refused"), 5),
     **dict.fromkeys(("delivery done", "delivery failed", "delivery interrupted"), 8),
     **dict.fromkeys(("died before recovering", "died after recovering"), 3),
+    "asked for a permanent failure": 40,
     "died while planning": 40,
     "died before the commit point": 40,
     "died after the commit point": 40,

@@ -62,6 +62,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         # With a command, typer itself loads pydantic to read the options.
         (["run-sync", "-h"], HEAVY - {"pydantic"}),
         (["plan", "--help"], HEAVY - {"pydantic"}),
+        (["init", "--help"], HEAVY - {"pydantic"}),
     ],
 )
 def test_help_loads_nothing_heavy(words: list[str], unwanted: frozenset[str]) -> None:
@@ -80,8 +81,11 @@ def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     listed = shown.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     assert [line.split()[0] for line in listed] == [
-        *("demo", "validate", "check", "plan", "run-sync", "run-due", "serve", "audit", "status"),
-        *("runs", "failures", "retain", "lists", "move", "test-notifications", "sandbox", "schema"),
+        *("init", "demo", "validate", "check", "plan", "run-sync", "run-due", "serve", "audit"),
+        "status",
+        *("runs", "explain", "failures", "retry", "explain-error", "retain", "lists", "move"),
+        "test-notifications",
+        *("sandbox", "schema"),
     ]
     assert "130, 143  interrupted" in shown
 
@@ -214,7 +218,8 @@ def test_a_preview_before_the_first_run_leaves_no_trace(
     shown = capsys.readouterr().out
     assert shown.startswith("people: 1 change in about 2 requests, 0.4 s at least\n  insert 1\n")
     assert "p1@example.com  1" in shown
-    assert "1 row without identifier, 1 duplicate row" in shown
+    assert "1 row of the query not used: missing_identifier" in shown
+    assert "1 row of the query not used: duplicate_identity" in shown
     assert "run it with: reverse-etl run-sync people\n" in shown
     with duckdb.connect(str(folder / "w.duckdb")) as connection:
         tables = "select count(*) from information_schema.tables"

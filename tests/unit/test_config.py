@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -553,3 +554,53 @@ def test_json_schema_knows_sections_connectors_and_variables() -> None:
         {"type": "number", "minimum": 1, "maximum": 3600},
         {"type": "string", "pattern": r"\$\{[A-Za-z_]"},
     ]
+
+
+TWO_LISTS = """\
+warehouses:
+  local: {{url: "duckdb:///w.duckdb"}}
+destinations:
+  iterable: {{type: iterable, api_key: "${{SMALL_KEY}}"}}
+  twin: {{type: iterable, api_key: "${{SMALL_KEY}}", data_center: {center}}}
+syncs:
+  first:
+    source: {{warehouse: local, table: vip, primary_key: id}}
+    destination: {{name: iterable, object: list, list: {{name: VIP}}}}
+    identifiers: {{email: email}}
+  second:
+    source: {{warehouse: local, table: vip, primary_key: id}}
+    destination: {{name: {account}, object: list, list: {{name: {name}}}}}
+    identifiers: {{email: email}}
+    mode: {mode}
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "rivals"),
+    [
+        ({}, True),
+        ({"account": "twin"}, True),
+        ({"account": "twin", "center": "eu"}, False),
+        ({"name": "Others"}, False),
+        ({"mode": "upsert"}, False),
+    ],
+)
+def test_two_syncs_that_mirror_one_list_are_told(
+    write: Write, changes: dict[str, str], *, rivals: bool
+) -> None:
+    usual = {"account": "iterable", "center": "us", "name": "VIP", "mode": "mirror"}
+    path = write(TWO_LISTS.format(**(usual | changes)))
+    told = (
+        "syncs.second.destination.list: the sync first mirrors the same list ('VIP'): each takes "
+        "off whom the other one adds. Write one query for both, or use mode: upsert"
+    )
+    warnings = load_config(path, KEY | {"SMALL_KEY": "a" * 32}).warnings
+    assert [re.sub(r"^.*config\.yaml:13:\d+: ", "", line) for line in warnings] == [told] * rivals
+
+
+def test_a_sync_knows_where_its_keys_stand(write: Write) -> None:
+    path = write(MINIMAL)
+    sync = load(path).sync("vips")
+    assert sync.place("source.table") == f"{path}:7:39"
+    assert sync.place("fields.plan", "identifiers.email") == f"{path}:9:26"
+    assert sync.place("fields.plan") is None

@@ -185,7 +185,9 @@ def test_a_skipped_sync_touches_nothing_and_is_no_failure(
 def test_results_of_another_call_than_the_manifest_are_told_once(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = CONFIG + CONFIG[CONFIG.index("  vips:") :].replace("vips", "again")
+    text = CONFIG + CONFIG[CONFIG.index("  vips:") :].replace("vips", "again").replace(
+        "VIP", "Again"
+    )
     (folder / "config.yaml").write_text(text)
     assert run(["run-sync", "--all", put_results(folder, "v6_run_others")]) == 0
     captured = capsys.readouterr()

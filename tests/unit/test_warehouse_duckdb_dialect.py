@@ -229,6 +229,18 @@ def test_what_is_not_there_is_not_found(connection: sa.Connection) -> None:
     assert inspector.get_columns("people", schema="nowhere") == []
 
 
+def test_a_primary_key_is_found_in_its_order(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("create schema made")
+    connection.exec_driver_sql(
+        "create table made.people (a int, b int unique, c int, primary key (c, a))"
+    )
+    connection.exec_driver_sql("create table people (a int not null)")
+    inspector = sa.inspect(connection)
+    assert inspector.get_pk_constraint("People", "made")["constrained_columns"] == ["c", "a"]
+    assert inspector.get_pk_constraint("people")["constrained_columns"] == []
+    assert inspector.get_materialized_view_names("made") == []
+
+
 def test_names_are_equal_whatever_their_case(connection: sa.Connection) -> None:
     connection.exec_driver_sql("create schema Made")
     connection.exec_driver_sql("create table made.PEOPLE (Id integer)")

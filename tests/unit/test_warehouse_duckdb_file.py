@@ -136,7 +136,7 @@ def test_a_read_only_file_cannot_be_changed(path: Path) -> None:
 
 def test_a_missing_file_is_made_for_writing_but_not_for_reading(tmp_path: Path) -> None:
     warehouse = at(tmp_path / "new.duckdb")
-    with pytest.raises(WarehouseError, match=r"cannot open the DuckDB file .*new\.duckdb"):
+    with pytest.raises(WarehouseError, match=r"there is no DuckDB file .*new\.duckdb"):
         warehouse.open(read_only=True)
     with warehouse:
         warehouse.prepare_schema()

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8765
 DEFAULT_KEY = "sandbox-key"
 
+_EXAMPLES = """\
+examples:
+  reverse-etl sandbox
+  reverse-etl sandbox --port 8766 --project-type hybrid --latency-ms 200
+exit codes: 0 after SIGINT or SIGTERM, 2 usage error or the port is taken"""
+
 
 def serve(argv: Sequence[str]) -> int:
     """Run the sandbox until SIGINT or SIGTERM.
@@ -116,6 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reverse-etl sandbox",
         description="A local stand-in for the Iterable API, on 127.0.0.1 only.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--port", type=int, default=DEFAULT_PORT, help="TCP port, 0 for a free one (%(default)s)")

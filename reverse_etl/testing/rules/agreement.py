@@ -77,6 +77,10 @@ class Agreement:
                 self._follow_run(seen, run_id, runs[run_id].round)
         self._compare(seen)
 
+    def ask_again(self) -> None:
+        """Somebody asks for every failed record."""
+        self.state = planning.ask_again(self.state)
+
     # --- following -------------------------------------------------------------------------
 
     def _follow_open_runs(
@@ -246,6 +250,7 @@ def failures_of(state: State) -> Claims:
             f.last_run,
             f.alias,
             f.unidentified,
+            f.asked,
             f.fields,
         )
         for i, f in state.failed.items()
@@ -340,6 +345,7 @@ class _Seen:
                 row.last_failed_run_id,
                 row.alias,
                 row.unidentified,
+                row.retry_requested_at is not None,
                 fields_of(row.fields),
             )
             for row in self._books.failed().values()

@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from reverse_etl.testing.histories import MAPPINGS, Row
+from reverse_etl.testing.histories import ASKS_AGAIN, MAPPINGS, Row
 from reverse_etl.testing.rules.tables import Kind, Options, Settings
 
 _T = TypeVar("_T")
@@ -55,6 +55,7 @@ class Round(NamedTuple):
         chance: Bits that say which answer comes first, and when a checkpoint is due.
         stop_after: Requests after which the run is told to stop, or None.
         dies_at: Moment at which the process dies, or None.
+        asks_again: Whether somebody asks for every failed record before the run.
     """
 
     rows: tuple[Row, ...] = ()
@@ -71,6 +72,7 @@ class Round(NamedTuple):
     chance: int = 0
     stop_after: int | None = None
     dies_at: int | None = None
+    asks_again: bool = False
 
     def calm(self) -> Round:
         """Return the same world without faults, and with the brake let pass."""
@@ -138,8 +140,11 @@ def generate(seed: int) -> History:
     kind: Kind = dice.one_of(("email", "user_id", "hybrid", "hybrid"))
     both, clears = dice.happens(0.6), dice.happens(0.5)
     rounds: list[Round] = []
-    for _ in range(dice.number(1, 4)):
-        rounds.append(_round(dice, rounds[-1] if rounds else None, clears=clears))
+    for number in range(dice.number(1, 4)):
+        made = _round(dice, rounds[-1] if rounds else None, clears=clears)
+        # By chance of its own: what a seed meets else stays what it was before this was there.
+        asks = _Dice(10 * seed + number).happens(ASKS_AGAIN)
+        rounds.append(made._replace(asks_again=asks))
     return History(seed, kind, both, clears, tuple(rounds))
 
 

@@ -149,7 +149,8 @@ def failures(state: State, settings: Settings, *, full: bool) -> Iterator[Pendin
     """Failed records; those of rows without identifier are no change of anybody."""
     for record in state.failed.values():
         if not record.unidentified:
-            due = full or is_due(record.code, retryable=record.retryable, retry=settings.retry)
+            due = is_due(record.code, retryable=record.retryable, retry=settings.retry)
+            due = due or full or record.asked
             yield Pending(
                 record.identity,
                 record.alias,
@@ -159,6 +160,12 @@ def failures(state: State, settings: Settings, *, full: bool) -> Iterator[Pendin
                 due=due,
                 fields=record.fields,
             )
+
+
+def ask_again(state: State) -> State:
+    """Ask for every failed record that something can be sent for."""
+    asked = {i: f._replace(asked=not f.unidentified) for i, f in state.failed.items()}
+    return state._replace(failed=asked)
 
 
 def is_due(code: str | None, *, retryable: bool, retry: bool) -> bool:

@@ -73,12 +73,20 @@ class Player:
         self._round, self._moments = played, 0
         settings = self.history.settings(played)
         self.witness.begin(played, settings)
+        if played.asks_again:
+            self._ask_again()
         wire = Wire(self, settings)
         try:
             self._run(wire, settings)
         except Dead:
             wire.give_up()
         self.witness.check(self.state)
+
+    def _ask_again(self) -> None:
+        asked = planning.ask_again(self.state)
+        permanent = [f for f in asked.failed.values() if f.asked and not f.retryable]
+        self.coverage["asked for a permanent failure"] += bool(permanent)
+        self.keep(asked)
 
     def moment(self, name: str) -> None:
         """Pass a moment at which the process may die."""

@@ -215,6 +215,7 @@ class Witness:
         base = committed(state)
         for record in state.failed.values():
             waits = record.code != "unknown" and not (record.retryable and calm.retry)
+            waits = waits and not record.asked
             fresh = record.last_run == run_id
             demand(fresh or waits or record.unidentified, "what was due was tried", record)
             gone = record.identity not in base.snapshot.people and not self._settings.deletes

@@ -197,7 +197,7 @@ class Base(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A failed record; ``why`` tells rows without identifier apart."""
+    """A failed record; ``why`` tells rows without identifier apart, ``asked`` is a request."""
 
     identity: str
     primary_key: str | None
@@ -211,6 +211,7 @@ class Failure(NamedTuple):
     alias: str | None = None
     fields: frozenset[str] = NO_FIELDS
     unidentified: bool = False
+    asked: bool = False
 
 
 class Line(NamedTuple):

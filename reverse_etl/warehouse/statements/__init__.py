@@ -5,4 +5,5 @@
 ``changes``    snapshot against base: the plan
 ``settle``     outcomes into the log and the failed records
 ``retention``  what is dropped, and when
+``sample``     the first rows of a table, counted for a proposal
 """

@@ -140,7 +140,11 @@ class PendingStatements:
         rows = self.failed.c
         due: Expression = true()
         if not self.full:
-            due = or_(rows.error_code == "unknown", and_(rows.retryable, _constant(self.retry)))
+            due = or_(
+                rows.error_code == "unknown",
+                and_(rows.retryable, _constant(self.retry)),
+                rows.retry_requested_at.is_not(None),
+            )
         return select(
             rows.identity.label("_identity"),
             rows.alias.label("_alias"),

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     Delete,
     Insert,
-    String,
     Update,
     and_,
     case,
-    cast,
     delete,
     false,
     func,
@@ -26,15 +24,28 @@ from sqlalchemy import (
     update,
 )
 
-from reverse_etl.warehouse.shape import Kind
-
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
     from datetime import datetime
 
-    from sqlalchemy import Table, TableClause
+    from sqlalchemy import Table
 
     from reverse_etl.warehouse.sql import Chosen, Expression
+
+
+def choose_failures(
+    failed: Table,
+    sync_name: str,
+    *,
+    error_code: str | None = None,
+    primary_key: str | None = None,
+    identity: str | None = None,
+) -> list[Expression]:
+    """Return the conditions of some failed records of a sync; all of them where none is given."""
+    row = failed.c
+    wanted = ((row.error_code, error_code), (row.primary_key, primary_key))
+    named = [*wanted, (row.identity, identity)]
+    return [row.sync_name == sync_name, *(c == value for c, value in named if value is not None)]
 
 
 def touch(table: Table) -> tuple[Insert, Update, Delete]:
@@ -258,57 +269,46 @@ def count_open(failed: Table, sync_name: str) -> Chosen:
     return select(func.count()).select_from(failed).where(failed.c.sync_name == sync_name)
 
 
-def read_failed(failed: Table, sync_name: str, limit: int) -> Chosen:
-    """Read failed records, the newest first."""
+def read_failed(failed: Table, chosen: Collection[Expression], limit: int | None) -> Chosen:
+    """Read failed records, the newest first; all of them without a limit."""
     row = failed.c
-    return (
-        select(failed)
-        .where(row.sync_name == sync_name)
-        .order_by(row.last_failed_run_id.desc(), row.identity)
-        .limit(limit)
-    )
+    rows = select(failed).where(*chosen).order_by(row.last_failed_run_id.desc(), row.identity)
+    return rows if limit is None else rows.limit(limit)
 
 
-def failures_by_reason(failed: Table, sync_name: str) -> Chosen:
-    """Count the failed records by error code."""
+def sample_failures(failed: Table, chosen: Collection[Expression], count: int) -> Chosen:
+    """Read some failed records of each error code, the newest first."""
     row = failed.c
+    newest = (row.last_failed_run_id.desc(), row.identity)
+    place = func.row_number().over(partition_by=row.error_code, order_by=newest)
+    placed = select(failed, place.label("place")).where(*chosen).subquery("placed")
+    columns = [placed.c[column.name] for column in failed.c]
+    return select(*columns).where(placed.c.place <= count).order_by(placed.c.place)
+
+
+def failures_by_reason(failed: Table, chosen: Collection[Expression]) -> Chosen:
+    """Count failed records by error code, and how many of them somebody asks for."""
+    row = failed.c
+    asked = func.count(row.retry_requested_at)
     return (
-        select(row.error_code, row.retryable, func.count())
-        .where(row.sync_name == sync_name)
+        select(row.error_code, row.retryable, func.count(), asked)
+        .where(*chosen)
         .group_by(row.error_code, row.retryable)
         .order_by(func.count().desc(), row.error_code)
     )
 
 
+def matching_failures(failed: Table, chosen: Collection[Expression]) -> Chosen:
+    """Count failed records by error code and by whether they are rows without identifier."""
+    by = (failed.c.error_code, failed.c.unidentified)
+    return select(*by, func.count()).where(*chosen).group_by(*by).order_by(failed.c.error_code)
+
+
+def request_retry(failed: Table, chosen: Collection[Expression], now: datetime) -> Update:
+    """Let the next run plan failed records again; a row without identifier cannot be planned."""
+    return update(failed).where(*chosen, ~failed.c.unidentified).values(retry_requested_at=now)
+
+
 def forget_failed(failed: Table, sync_name: str) -> Delete:
     """Forget the failed records of a sync that starts anew elsewhere."""
     return delete(failed).where(failed.c.sync_name == sync_name)
-
-
-# --- to look at ----------------------------------------------------------------------------
-
-
-def sample_plan(
-    changes: TableClause, operation: str, columns: Mapping[str, Kind], count: int
-) -> Chosen:
-    """Some changes of one operation, in the order of sending, for a person to look at.
-
-    Args:
-        changes: The plan.
-        operation: ``insert``, ``update`` or ``delete``.
-        columns: Mapped columns; all but numbers and booleans become text, because not every
-            driver can hand over every type (DuckDB's needs pytz for a time with a zone).
-        count: At most so many.
-
-    Returns:
-        ``_identity``, ``_primary_key``, ``_fields`` and the columns.
-    """
-    plain = {Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN}
-    values = [
-        changes.c[name] if kind in plain else cast(changes.c[name], String)
-        for name, kind in columns.items()
-    ]
-    ours = [changes.c[name] for name in ("_identity", "_primary_key", "_fields")]
-    shown = [*ours, *values]
-    chosen = select(*shown).where(changes.c["_operation"] == operation)
-    return chosen.order_by(changes.c["_seq"]).limit(count)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     Boolean,
+    DateTime,
     Delete,
     Insert,
     String,
@@ -67,7 +68,12 @@ FAILED_COLUMNS = (
     "alias",
     "unidentified",
     "fields",
+    "retry_requested_at",
 )
+
+
+# Whoever was asked for has been tried by now.
+_NOT_ASKED = cast(null(), DateTime).label("retry_requested_at")
 
 
 @dataclass(frozen=True)
@@ -227,6 +233,7 @@ class SettleStatements:
             tried.c["_alias"].label("alias"),
             false().label("unidentified"),
             tried.c["fields"],
+            _NOT_ASKED,
         )
         joined = tried.outerjoin(old, same)
         return chosen.select_from(joined).where(tried.c["status"] == "failed")
@@ -271,6 +278,7 @@ class SettleStatements:
                 cast(null(), String).label("alias"),
                 literal(True).label("unidentified"),  # noqa: FBT003
                 cast(null(), String).label("fields"),
+                _NOT_ASKED,
             )
             .select_from(rows.outerjoin(old, same))
             .where(rows.c["_kind"] == "invalid")

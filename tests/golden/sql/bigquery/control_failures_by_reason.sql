@@ -3,7 +3,8 @@
 
 SELECT `failed_records`.`error_code`,
   `failed_records`.`retryable`,
-  count(*) AS `count_1`
+  count(*) AS `count_1`,
+  count(`failed_records`.`retry_requested_at`) AS `count_2`
 FROM `reverse_etl`.`failed_records`
 WHERE `failed_records`.`sync_name` = 'vip'
 GROUP BY `failed_records`.`error_code`,

@@ -15,7 +15,8 @@ SELECT `failed_records`.`sync_name`,
   `failed_records`.`last_failed_at`,
   `failed_records`.`alias`,
   `failed_records`.`unidentified`,
-  `failed_records`.`fields`
+  `failed_records`.`fields`,
+  `failed_records`.`retry_requested_at`
 FROM `reverse_etl`.`failed_records`
 WHERE `failed_records`.`sync_name` = 'vip'
 ORDER BY `failed_records`.`last_failed_run_id` DESC,

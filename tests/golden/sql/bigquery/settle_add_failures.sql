@@ -1,7 +1,7 @@
 -- bigquery: only text. Written from the documentation; no statement here was ever
 -- executed by the service. Lines are broken for reading.
 
-INSERT INTO `reverse_etl`.`failed_records` (`sync_name`, `identity`, `primary_key`, `operation`, `error_code`, `error_reason`, `retryable`, `attempts`, `first_failed_run_id`, `last_failed_run_id`, `first_failed_at`, `last_failed_at`, `alias`, `unidentified`, `fields`)
+INSERT INTO `reverse_etl`.`failed_records` (`sync_name`, `identity`, `primary_key`, `operation`, `error_code`, `error_reason`, `retryable`, `attempts`, `first_failed_run_id`, `last_failed_run_id`, `first_failed_at`, `last_failed_at`, `alias`, `unidentified`, `fields`, `retry_requested_at`)
 SELECT `failures_vip`.`sync_name`,
   `failures_vip`.`identity`,
   `failures_vip`.`primary_key`,
@@ -16,5 +16,6 @@ SELECT `failures_vip`.`sync_name`,
   `failures_vip`.`last_failed_at`,
   `failures_vip`.`alias`,
   `failures_vip`.`unidentified`,
-  `failures_vip`.`fields`
+  `failures_vip`.`fields`,
+  `failures_vip`.`retry_requested_at`
 FROM `failures_vip`;

@@ -15,7 +15,8 @@ SELECT reverse_etl.failed_records.sync_name,
   reverse_etl.failed_records.last_failed_at,
   reverse_etl.failed_records.alias,
   reverse_etl.failed_records.unidentified,
-  reverse_etl.failed_records.fields
+  reverse_etl.failed_records.fields,
+  reverse_etl.failed_records.retry_requested_at
 FROM reverse_etl.failed_records
 WHERE reverse_etl.failed_records.sync_name = 'vip'
 ORDER BY reverse_etl.failed_records.last_failed_run_id DESC,

@@ -3,7 +3,8 @@
 
 SELECT reverse_etl.failed_records.error_code,
   reverse_etl.failed_records.retryable,
-  count(*) AS count_1
+  count(*) AS count_1,
+  count(reverse_etl.failed_records.retry_requested_at) AS count_2
 FROM reverse_etl.failed_records
 WHERE reverse_etl.failed_records.sync_name = 'vip'
 GROUP BY reverse_etl.failed_records.error_code,

@@ -15,7 +15,8 @@ SELECT "both".sync_name,
   "both".last_failed_at,
   "both".alias,
   "both".unidentified,
-  "both".fields
+  "both".fields,
+  "both".retry_requested_at
 FROM (
   SELECT 'vip' AS sync_name,
     tried."_identity" AS "identity",
@@ -31,7 +32,8 @@ FROM (
     TIMESTAMP '2030-01-02 03:04:05.000000' AS last_failed_at,
     tried."_alias" AS alias,
     false AS unidentified,
-    tried.fields AS fields
+    tried.fields AS fields,
+    CAST(NULL AS TIMESTAMP WITHOUT TIME ZONE) AS retry_requested_at
   FROM (
     SELECT reverse_etl.changes_vip_5."_operation" AS "_operation",
       reverse_etl.changes_vip_5."_identity" AS "_identity",
@@ -83,7 +85,8 @@ FROM (
       ELSE TIMESTAMP '2030-01-02 03:04:05.000000' END AS last_failed_at,
     CAST(NULL AS VARCHAR(65535)) AS alias,
     true AS unidentified,
-    CAST(NULL AS VARCHAR(65535)) AS fields
+    CAST(NULL AS VARCHAR(65535)) AS fields,
+    CAST(NULL AS TIMESTAMP WITHOUT TIME ZONE) AS retry_requested_at
   FROM reverse_etl.refused_vip_5
   LEFT OUTER JOIN reverse_etl.failed_records AS known ON known.sync_name = 'vip'
       AND known."identity" = reverse_etl.refused_vip_5."_identity"

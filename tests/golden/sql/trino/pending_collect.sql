@@ -39,7 +39,7 @@ FROM (
     reverse_etl.failed_records.primary_key AS _primary_key,
     reverse_etl.failed_records.operation AS _operation,
     'failed' AS _origin,
-    CAST(reverse_etl.failed_records.error_code = 'unknown' OR reverse_etl.failed_records.retryable AS BOOLEAN) AS _due,
+    CAST(reverse_etl.failed_records.error_code = 'unknown' OR reverse_etl.failed_records.retryable OR reverse_etl.failed_records.retry_requested_at IS NOT NULL AS BOOLEAN) AS _due,
     reverse_etl.failed_records.fields AS _fields
   FROM reverse_etl.failed_records
   WHERE reverse_etl.failed_records.sync_name = 'vip'
@@ -115,7 +115,7 @@ WHERE NOT (EXISTS (
       reverse_etl.failed_records.primary_key AS _primary_key,
       reverse_etl.failed_records.operation AS _operation,
       'failed' AS _origin,
-      CAST(reverse_etl.failed_records.error_code = 'unknown' OR reverse_etl.failed_records.retryable AS BOOLEAN) AS _due,
+      CAST(reverse_etl.failed_records.error_code = 'unknown' OR reverse_etl.failed_records.retryable OR reverse_etl.failed_records.retry_requested_at IS NOT NULL AS BOOLEAN) AS _due,
       reverse_etl.failed_records.fields AS _fields
     FROM reverse_etl.failed_records
     WHERE reverse_etl.failed_records.sync_name = 'vip'

@@ -1,0 +1,318 @@
+"""``failures``: failed records by their reason; ``retry``: those that are asked for again."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reverse_etl.cli.looking import document_of, next_tick_of, reading
+from reverse_etl.cli.output import moment
+from reverse_etl.cli.session import ConfigOption, JsonOption, Session, SyncArgument, session_of
+from reverse_etl.cli.usable import chosen_syncs
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reverse_etl.config import SyncConfig
+    from reverse_etl.warehouse.base import Transaction
+    from reverse_etl.warehouse.sql import Expression
+
+SAMPLES = 5
+MOST_ROWS_OF_JSON = 1000
+
+FAILURES_EXAMPLE = """\b
+Examples:
+  reverse-etl failures vip_customers
+  reverse-etl failures vip_customers --reason rejected --limit 50
+  reverse-etl failures vip_customers --csv > failed.csv"""
+RETRY_EXAMPLE = """\b
+Examples:
+  reverse-etl retry vip_customers --reason rejected
+  reverse-etl retry vip_customers --key 1234
+  reverse-etl run-sync vip_customers"""
+
+ReasonOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reason", metavar="CODE", help="Only those with this error code.", show_default=False
+    ),
+]
+
+# Spreadsheets take a cell that begins so for a formula, and run it
+# (https://owasp.org/www-community/attacks/CSV_Injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+_HIDDEN = ("alias", "unidentified", "fields")
+
+
+# --- failures ------------------------------------------------------------------------------
+
+
+def failures(  # noqa: PLR0913 - the options of the command
+    ctx: typer.Context,
+    sync: SyncArgument,
+    *,
+    reason: ReasonOption = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            min=1,
+            help=f"Records of each reason. Default: {SAMPLES}; with --json, of all reasons "
+            f"together: {MOST_ROWS_OF_JSON}; with --csv no limit.",
+            show_default=False,
+        ),
+    ] = None,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Every record as CSV, safe to open in a spreadsheet.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show failed records by their reason."""
+    from reverse_etl.clock import SystemClock  # noqa: PLC0415 - as what reads the warehouse
+    from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
+
+    session = session_of(ctx, config, as_json=as_json)
+    if as_csv and session.output.json:
+        raise typer.BadParameter("--csv and --json are two forms of one thing: choose one")
+    loaded = session.load()
+    chosen_syncs(loaded, [sync], every=False)
+    clock = SystemClock()
+    configured = loaded.sync(sync)
+    with reading(loaded, configured.source.warehouse, clock) as tx:
+        failed = tx.warehouse.tables.failed
+        chosen = control.choose_failures(failed, sync, error_code=reason)
+        found = _Failures(tx, configured, chosen, next_tick_of(configured, clock.now()))
+        if as_csv:
+            _write_csv(found.each(limit))
+            return 0
+        by_code = found.by_code(limit or SAMPLES)
+        total = sum(each["count"] for each in by_code)
+        rows = list(found.each(limit or MOST_ROWS_OF_JSON)) if session.output.json else []
+    document = {"sync": sync, "failed_records_open": total, "by_code": by_code, "failures": rows}
+    session.output.document(document)
+    _show(session, document, reason)
+    return 0
+
+
+class _Failures:
+    """Failed records of a sync, as the tables have them now."""
+
+    def __init__(
+        self,
+        tx: Transaction,
+        sync: SyncConfig,
+        chosen: Collection[Expression],
+        next_tick: datetime | None,
+    ) -> None:
+        self._tx, self._sync, self._chosen, self._next_tick = tx, sync, chosen, next_tick
+        self._is_known = tx.warehouse.is_prepared(tx)
+
+    def by_code(self, samples: int) -> list[dict[str, Any]]:
+        """Return the reasons, the most frequent first, each with some records."""
+        from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
+
+        if not self._is_known:
+            return []
+        failed, control_tx = self._tx.warehouse.tables.failed, self._tx.control
+        sampled = control_tx.rows(control.sample_failures(failed, self._chosen, samples))
+        records = list(map(self._record, sampled))
+        reasons = []
+        for code, retryable, count, asked in control_tx.rows(
+            control.failures_by_reason(failed, self._chosen)
+        ):
+            again = is_tried_again(self._sync, code, retryable=retryable)
+            reasons.append(
+                {
+                    "error_code": code,
+                    "retryable": retryable,
+                    "count": count,
+                    "retry_requested": asked,
+                    "tried_again": again or asked == count,
+                    "next_step": next_step(again=again or asked == count, code=code),
+                    "samples": [
+                        record
+                        for record in records
+                        if (record["error_code"], record["retryable"]) == (code, retryable)
+                    ],
+                },
+            )
+        return reasons
+
+    def each(self, limit: int | None) -> Iterator[dict[str, Any]]:
+        """Yield the records, the newest first."""
+        from reverse_etl.warehouse.statements import control  # noqa: PLC0415 - loads SQLAlchemy
+
+        if self._is_known:
+            read = control.read_failed(self._tx.warehouse.tables.failed, self._chosen, limit)
+            yield from map(self._record, self._tx.control.stream_rows(read))
+
+    def _record(self, row: Any) -> dict[str, Any]:  # noqa: ANN401 - a Row
+        record = document_of(row, leave_out=_HIDDEN)
+        again = is_tried_again(self._sync, row.error_code, retryable=row.retryable)
+        again = again or row.retry_requested_at is not None
+        when = moment(self._next_tick) if again else None
+        return {**record, "tried_again": again, "next_try_at": when}
+
+
+def is_tried_again(sync: SyncConfig, code: str, *, retryable: bool) -> bool:
+    """Return whether the next run plans it, whatever the source says (design: "due")."""
+    return code == "unknown" or (retryable and sync.retry_failed_records)
+
+
+def next_step(*, again: bool, code: str) -> str:
+    """Return what becomes of a failed record with this code."""
+    if again:
+        return "the next run tries it again"
+    if code == "missing_identifier":
+        return "waits until its values change in the source"
+    return "waits until its values change in the source, for retry, or for run-sync --full"
+
+
+def _show(session: Session, found: Mapping[str, Any], reason: str | None) -> None:
+    output = session.output
+    sync, total = found["sync"], found["failed_records_open"]
+    with_reason = f" with the reason {reason}" if reason else ""
+    if not total:
+        output.say(f"{sync}: no failed records{with_reason}", "green")
+        return
+    records = f"{total} failed record{'' if total == 1 else 's'}{with_reason}"
+    output.say(f"{sync}: {records}", "yellow")
+    counts = [[_count(each), each["error_code"], each["next_step"]] for each in found["by_code"]]
+    output.table(["count", "reason", "what happens next"], counts, "  ")
+    for each in found["by_code"]:
+        output.say()
+        _show_samples(session, each)
+    output.say()
+    _show_next_commands(session, sync, found["by_code"])
+
+
+def _count(reason: Mapping[str, Any]) -> str:
+    asked = reason["retry_requested"]
+    return f"{reason['count']}" + (f" ({asked} asked for)" if asked else "")
+
+
+def _show_samples(session: Session, reason: Mapping[str, Any]) -> None:
+    output, samples = session.output, reason["samples"]
+    output.say(f"  {reason['error_code']}", "bold")
+    heads = ["primary key", "operation", "runs", "next try (UTC)", "identity: reason"]
+    output.table(heads, map(_cells, samples), "    ")
+    if reason["count"] > len(samples):
+        more = reason["count"] - len(samples)
+        output.say(f"    … and {more} more; --limit N shows them, --csv writes all")
+
+
+def _cells(row: Mapping[str, Any]) -> list[object]:
+    when = (row["next_try_at"] or "next run") if row["tried_again"] else "on change"
+    what = f"{row['identity']}: {row['error_reason']}"
+    return [row["primary_key"], row["operation"], row["attempts"], when, what]
+
+
+def _show_next_commands(session: Session, sync: str, by_code: Iterable[Mapping[str, Any]]) -> None:
+    first, *_ = by_code
+    waiting = [each for each in by_code if not each["tried_again"] and _can_be_sent(each)]
+    sample = first["samples"][0]
+    commands = {
+        "what a reason means": ("explain-error", first["error_code"]),
+        "the life of one": ("explain", sync, "--identity", sample["identity"]),
+    }
+    if waiting:
+        why = waiting[0]["error_code"]
+        commands["once its cause is put right"] = ("retry", sync, "--reason", why)
+    width = max(map(len, commands)) + 1
+    for what, words in commands.items():
+        session.output.say(f"  {what + ':':<{width}} {session.command(*words)}")
+
+
+def _can_be_sent(reason: Mapping[str, Any]) -> bool:
+    return not all(sample["identity"].startswith("row:") for sample in reason["samples"])
+
+
+def _write_csv(records: Iterable[Mapping[str, Any]]) -> None:
+    heads = (
+        *("primary_key", "identity", "operation", "error_code", "error_reason", "retryable"),
+        *("tried_again", "next_try_at", "attempts", "first_failed_at", "last_failed_at"),
+        *("first_failed_run_id", "last_failed_run_id", "retry_requested_at"),
+    )
+    # Lines end as this machine's do: RFC 4180 says CRLF, but the shell's tools then show it.
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    rows.writerow(heads)
+    for record in records:
+        rows.writerow([_safe(record[name]) for name in heads])
+
+
+def _safe(value: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula."""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value
+
+
+# --- retry ---------------------------------------------------------------------------------
+
+
+def retry(  # noqa: PLR0913 - the options of the command
+    ctx: typer.Context,
+    sync: SyncArgument,
+    *,
+    reason: ReasonOption = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key", metavar="KEY", help="Only the one with this primary key.", show_default=False
+        ),
+    ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            "--identity",
+            metavar="ID",
+            help="Only this person, as the tables name them.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Let the next run plan failed records again, also those that wait for a change.
+
+    For when the cause is put right at the destination. Nothing is sent now.
+    """
+    from reverse_etl.retrying import request_retry  # noqa: PLC0415 - loads the engine
+
+    session = session_of(ctx, config, as_json=as_json)
+    loaded = session.load()
+    chosen_syncs(loaded, [sync], every=False)
+    found = request_retry(loaded, sync, error_code=reason, primary_key=key, identity=identity)
+    session.output.document(
+        {
+            "sync": sync,
+            "requested": found.count,
+            "by_code": found.by_code,
+            "without_identifier": found.without_identifier,
+        }
+    )
+    output = session.output
+    if found.count:
+        codes = ", ".join(f"{count} {code}" for code, count in found.by_code.items())
+        records = f"{found.count} failed record{'' if found.count == 1 else 's'}"
+        output.say(f"{sync}: the next run tries {records} again ({codes})", "green")
+    else:
+        output.say(f"{sync}: no failed record that can be sent matches", "yellow")
+    if found.without_identifier:
+        rows = found.without_identifier
+        output.say(
+            f"  {rows} row{'' if rows == 1 else 's'} without identifier: nothing can be sent for "
+            "them until their values change in the source"
+        )
+    if found.count:
+        output.say(f"  what it will send: {session.command('plan', sync)}")
+        output.say(f"  send it now:       {session.command('run-sync', sync)}")
+    else:
+        output.say(f"  see what there is: {session.command('failures', sync)}")
+    return 0

@@ -1,0 +1,36 @@
+-- bigquery: only text. Written from the documentation; no statement here was ever
+-- executed by the service. Lines are broken for reading.
+
+SELECT `changes_vip_5`.`_identity`,
+  `changes_vip_5`.`_primary_key`,
+  `changes_vip_5`.`_operation`,
+  `changes_vip_5`.`_retry`,
+  `changes_vip_5`.`_fields`,
+  CASE
+    WHEN (`was`.`_identity` IS NOT NULL) THEN 1
+    ELSE 0 END AS `_known`,
+  CAST(`changes_vip_5`.`email` AS STRING) AS `now_0`,
+  CAST(`changes_vip_5`.`plan` AS STRING) AS `now_1`,
+  `changes_vip_5`.`score` AS `now_2`,
+  CAST(`was`.`email` AS STRING) AS `was_0`,
+  CAST(`was`.`plan` AS STRING) AS `was_1`,
+  `was`.`score` AS `was_2`
+FROM `reverse_etl`.`changes_vip_5`
+LEFT OUTER JOIN `reverse_etl`.`snapshot_vip_4` AS `was` ON `was`.`_identity` = `changes_vip_5`.`_identity`
+WHERE `changes_vip_5`.`_operation` = 'update'
+ORDER BY `changes_vip_5`.`_seq`
+LIMIT 10;
+
+SELECT `changes_vip_5`.`_identity`,
+  `changes_vip_5`.`_primary_key`,
+  `changes_vip_5`.`_operation`,
+  `changes_vip_5`.`_retry`,
+  `changes_vip_5`.`_fields`,
+  0 AS `_known`,
+  CAST(`changes_vip_5`.`email` AS STRING) AS `email`,
+  CAST(`changes_vip_5`.`plan` AS STRING) AS `plan`,
+  `changes_vip_5`.`score`
+FROM `reverse_etl`.`changes_vip_5`
+WHERE `changes_vip_5`.`_operation` = 'insert'
+ORDER BY `changes_vip_5`.`_seq`
+LIMIT 10;

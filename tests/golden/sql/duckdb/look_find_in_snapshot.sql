@@ -1,0 +1,11 @@
+-- duckdb: only the text is compared here; the statement is executed on this engine
+-- by tests/conformance and tests/acceptance. Lines are broken for reading.
+
+SELECT reverse_etl.snapshot_vip_4."_identity",
+  reverse_etl.snapshot_vip_4."_primary_key",
+  CAST(reverse_etl.snapshot_vip_4."email" AS VARCHAR) AS "email",
+  CAST(reverse_etl.snapshot_vip_4."plan" AS VARCHAR) AS "plan",
+  CAST(reverse_etl.snapshot_vip_4."score" AS VARCHAR) AS "score"
+FROM reverse_etl.snapshot_vip_4
+WHERE reverse_etl.snapshot_vip_4."_identity" IN ('ada@x.com', 'o''hara@x.com')
+    OR reverse_etl.snapshot_vip_4."_primary_key" = '7';

@@ -1,0 +1,11 @@
+-- spark: only the text is compared here; the statement is executed on this engine
+-- by tests/warehouses. Lines are broken for reading.
+
+SELECT `reverse_etl`.`snapshot_vip_4`.`_identity`,
+  `reverse_etl`.`snapshot_vip_4`.`_primary_key`,
+  CAST(`reverse_etl`.`snapshot_vip_4`.`email` AS STRING) AS `email`,
+  CAST(`reverse_etl`.`snapshot_vip_4`.`plan` AS STRING) AS `plan`,
+  `reverse_etl`.`snapshot_vip_4`.`score`
+FROM `reverse_etl`.`snapshot_vip_4`
+WHERE `reverse_etl`.`snapshot_vip_4`.`_identity` IN ('ada@x.com', 'o\'hara@x.com')
+    OR `reverse_etl`.`snapshot_vip_4`.`_primary_key` = '7';
