@@ -16,7 +16,7 @@ from reverse_etl.account import account_of, is_same_account, refuse_changed_acco
 from reverse_etl.connector import Finding, Target
 from reverse_etl.conversation import conversations, patience
 from reverse_etl.errors import Busy, DestinationError, ReverseEtlError, RunError
-from reverse_etl.planning import shape_of
+from reverse_etl.planning import placed, shape_of
 from reverse_etl.ports import Ports
 from reverse_etl.warehouse import warehouse_of
 from reverse_etl.warehouse.damage import refuse_damage
@@ -166,11 +166,12 @@ def _look_at_state(tx: Transaction, each: _Check) -> None:
 
 def _look_at_source(tx: Transaction, each: _Check) -> None:
     source = tx.warehouse.source
-    if source is tx.warehouse:
-        _ask(tx, each)
-        return
-    with source.looking() as there:
-        _ask(there, each)
+    with placed(each.sync):
+        if source is tx.warehouse:
+            _ask(tx, each)
+            return
+        with source.looking() as there:
+            _ask(there, each)
 
 
 def _ask(tx: Transaction, each: _Check) -> None:

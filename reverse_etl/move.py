@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from reverse_etl.errors import ConfigError, WarehouseError
-from reverse_etl.planning import base_tables, shape_of
+from reverse_etl.planning import base_tables, placed, shape_of
 from reverse_etl.ports import Ports
 from reverse_etl.warehouse import warehouse_of
 from reverse_etl.warehouse.damage import refuse_damage
@@ -224,7 +224,7 @@ class _Move:
         if base is None:
             return None
         before = base_tables(self.sync.name, base, self.old.schema)
-        with asked(here, self._empty) as shape:
+        with placed(self.sync), asked(here, self._empty) as shape:
             self._refuse_other_mapping(shape, base)
             tables = self._tables(shape, base.run_id)
             here.create_from_query(tables.snapshot, self._nothing_taken(shape, tables))

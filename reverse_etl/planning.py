@@ -160,7 +160,7 @@ def make_plan(  # noqa: PLR0913 - the parts of a run, each by name
     Raises:
         SourceError: The query fails, or lacks a column of the mapping.
     """
-    with asked(tx, lambda source: shape_of(source, sync, destination)) as shape:
+    with placed(sync), asked(tx, lambda source: shape_of(source, sync, destination)) as shape:
         steps = _Steps(tx, shape, base, run_id=run_id, full=full, temporary=temporary)
         rows_read = steps.take_snapshot()
         if when_read is not None:
@@ -197,8 +197,7 @@ def shape_of(tx: Transaction, sync: SyncConfig, destination: DestinationObject) 
     """
     source = sync.source
     query = tx.warehouse.source_query(source.query, source.table, source.relation)
-    with _placed(sync):
-        columns = _Columns(tx.columns_of(query), sync)
+    columns = _Columns(tx.columns_of(query), sync)
     primary_key = tuple(columns.find(name, "source.primary_key") for name in source.primary_key)
     identifiers = tuple(
         (known, columns.find(sync.identifiers[known.name], f"identifiers.{known.name}"))
@@ -232,8 +231,8 @@ def shape_of(tx: Transaction, sync: SyncConfig, destination: DestinationObject) 
 
 
 @contextmanager
-def _placed(sync: SyncConfig) -> Iterator[None]:
-    """Let what is wrong with the query say where it stands."""
+def placed(sync: SyncConfig) -> Iterator[None]:
+    """Let what is wrong with the query say where in the config it stands."""
     try:
         yield
     except SourceError as error:
@@ -277,11 +276,9 @@ class _Columns:
     def refuse_missing(self) -> None:
         """Raise a SourceError that names every column that was not found."""
         if self._missing:
-            there = ", ".join(self._found)
+            there = f"Its columns are {', '.join(self._found)}" if self._found else "It has no column"
             raise SourceError(
-                "the query lacks columns of the mapping: "
-                + "; ".join(self._missing)
-                + f". Its columns are {there}.",
+                f"the query lacks columns of the mapping: {'; '.join(self._missing)}. {there}.",
             )
 
 

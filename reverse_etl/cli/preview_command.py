@@ -110,7 +110,8 @@ def _show_refused(session: Session, refused: Refused) -> None:
     from reverse_etl.report import counted  # noqa: PLC0415 - loads pydantic
 
     rows = counted((refused.rows, "row", "of the query not used"))
-    new = f", {refused.new} of them for the first time" if refused.new else ""
+    count = f"{refused.new} " if 0 < refused.new < refused.rows else ""
+    new = f" ({count}seen for the first time)" if refused.new else ""
     session.output.say(f"  {rows}: {refused.error_code}{new}")
     cells = [[key, identity, reason] for identity, key, reason in refused.samples]
     session.output.table(["primary key", "identity", "reason"], cells, "    ")

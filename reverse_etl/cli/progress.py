@@ -62,7 +62,10 @@ def _state(done: float, of: float | None, speed: float | None, left: float | Non
     text = f"{done:,.0f} of {of:,.0f}"
     if speed:
         text += f", {speed:,.0f} a second"
-    return text if left is None else f"{text}, {left / 60:.0f} min {left % 60:02.0f} s left"
+    if left is None:
+        return text
+    minutes, seconds = divmod(round(left), 60)
+    return f"{text}, {minutes} min {seconds:02} s left"
 
 
 def _nobody(_step: str, _done: int, _of: int | None) -> None:
@@ -73,13 +76,15 @@ def _line(bars: Progress, sync: str) -> Told:
     task, shown = bars.add_task(sync, total=None), ""
 
     def told(step: str, done: int, of: int | None) -> None:
-        nonlocal shown
+        nonlocal task, shown
+        rows = f" {done:,} rows" if step == "plan" and done else ""
+        description = f"{sync}: {_STEPS[step]}{rows}"
         if step != shown:
             # Each step has a clock and a rate of its own.
             shown = step
-            bars.reset(task, total=of)
-        of_rows = f" {done:,} rows" if step == "plan" and done else ""
-        bars.update(task, description=f"{sync}: {_STEPS[step]}{of_rows}")
-        bars.update(task, completed=done, total=of)
+            bars.remove_task(task)
+            task = bars.add_task(description, total=of)
+        # Rich takes a total of None for no word about it.
+        bars.update(task, description=description, completed=done, total=of)
 
     return told

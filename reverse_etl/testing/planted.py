@@ -23,7 +23,19 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, cast
 
-from sqlalchemy import String, case, delete, false, literal, null, or_, select, union_all
+from sqlalchemy import (
+    Boolean,
+    String,
+    and_,
+    case,
+    delete,
+    false,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy import cast as sql_cast
 
 from reverse_etl.connector import SUCCEEDED, Outcome, Response
@@ -310,6 +322,17 @@ def _clear_failed_early(right: Wrong, steps: Any, audited: Any, *, retry: bool) 
     return found
 
 
+def _deaf_to_requests(right: Wrong, statements: Any) -> Any:  # noqa: ANN401
+    """What somebody asks for is as due as if nobody did."""
+    chosen, rows = right(statements), statements.failed.c
+    due = or_(rows.error_code == "unknown", and_(rows.retryable, literal(statements.retry)))
+    columns = (
+        sql_cast(due, Boolean).label("_due") if column.name == "_due" else column
+        for column in chosen.selected_columns
+    )
+    return chosen if statements.full else chosen.with_only_columns(*columns)
+
+
 # --- delivery ------------------------------------------------------------------------------
 
 
@@ -416,6 +439,11 @@ def _bug(
 
 
 BUGS = (
+    _bug(
+        "who was asked for waits",
+        "Permanent failures wait until the row's values change, or `retry`, or `--full` (6.5)",
+        (f"{CHANGES}:PendingStatements._failed", _deaf_to_requests),
+    ),
     _bug(
         "rows are compared instead of people",
         "Changes are computed between sets of identities, not between primary keys (6.2)",

@@ -347,6 +347,8 @@ class DuckDBWarehouse(Warehouse):
         text = " ".join(str(error).partition("\n\nLINE ")[0].split())
         if isinstance(error, _ABOUT_STATEMENTS):
             return text
+        if isinstance(error, duckdb.InvalidInputException) and _PARAMETER in text:
+            return NO_PARAMETERS
         kind, colon, _ = text.partition(":")
         kind = kind if colon and isinstance(error, duckdb.Error) else type(error).__name__
         # The end of a conversion error names the type and the column, never the value.
@@ -369,6 +371,7 @@ _ABOUT_STATEMENTS = (
     duckdb.SyntaxException,
     duckdb.TransactionException,
 )
+_PARAMETER = "Values were not provided for the following"
 _CONVERTED = re.compile(r"( to [A-Z][A-Z0-9]*)?( when casting from source column \w+)?$")
 
 

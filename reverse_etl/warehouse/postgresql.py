@@ -60,6 +60,7 @@ _NO_RIGHT = "42501"
 _OTHER_COLUMNS = "42P16"
 # Beginnings of SQLSTATE: the connection failed; the server goes, or ends all sessions.
 _NO_CONNECTION = ("08", "57P")
+_PROTOCOL = "08P01"
 _DEPENDENTS = "2BP01"
 
 # Classes of SQLSTATE whose messages speak of the statement or the server, never of a row.
@@ -415,6 +416,8 @@ class PostgreSQLWarehouse(Warehouse):
         primary = getattr(getattr(error, "diag", None), "message_primary", None)
         text = str(primary or error or type(error).__name__).strip()
         state = getattr(error, "sqlstate", None)
+        if _is_parameter(error):
+            return NO_PARAMETERS
         if not state or state[:2] in _ABOUT_STATEMENTS:
             return text.splitlines()[0]
         if state.startswith(_RAISED):
@@ -426,9 +429,16 @@ class PostgreSQLWarehouse(Warehouse):
 def _is_lost(error: BaseException | None) -> bool:
     """Whether an error of a driver says that there is no connection, or none any more."""
     state = getattr(error, "sqlstate", None)
+    if _is_parameter(error):
+        return False
     if not state:  # then it is the driver that speaks, not the server
         return any(each.__name__ == "OperationalError" for each in type(error).__mro__)
     return str(state).startswith(_NO_CONNECTION)
+
+
+def _is_parameter(error: BaseException | None) -> bool:
+    """Whether a query has a ``$1``; the server calls that a violation of the protocol."""
+    return getattr(error, "sqlstate", None) == _PROTOCOL and "bind message" in str(error)
 
 
 def _done_unless(state: str, connection: Connection, action: Callable[[], object]) -> bool:

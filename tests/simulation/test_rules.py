@@ -93,6 +93,14 @@ def _without_deletes(right: Any) -> Any:
     )
 
 
+def _nobody_is_asked_for(right: Any) -> Any:
+    def failures(state: Any, settings: Any, *, full: bool) -> Any:
+        deaf = {i: record._replace(asked=False) for i, record in state.failed.items()}
+        return right(state._replace(failed=deaf), settings, full=full)
+
+    return failures
+
+
 def _an_empty_plan_keeps_the_base(right: Any) -> Any:
     def commit(state: Any, run_id: int, planned: Any, window: int) -> Any:
         if state.base is not None and not planned.changes:
@@ -167,6 +175,7 @@ WRONG = (
     Wrong("an interrupted plan is forgotten", planning, "unconfirmed", lambda _: lambda _: ()),
     Wrong("residue is ignored", planning, "left_as_residue", lambda _: lambda _: ()),
     Wrong("nobody stays as residue", planning, "residue_of", lambda _: lambda *_: {}),
+    Wrong("who was asked for waits", planning, "failures", _nobody_is_asked_for),
     Wrong("failed deletes are not carried", planning, "failures", _without_deletes),
     Wrong(
         "doubt waits like a refusal",

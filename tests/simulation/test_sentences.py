@@ -479,6 +479,15 @@ def test_a_permanent_failure_stays_named_while_it_waits(place: Watched) -> None:
     assert told.codes(2) == {"a@x.test": "insert rejected"}
 
 
+@about("who was asked for waits")
+def test_a_permanent_failure_is_tried_again_when_somebody_asks(place: Watched) -> None:
+    refused = always("bucket_invalidData", FIRST)
+    asked = Round((ADA,), asks_again=True)
+    told = tell(emails(Round((ADA,), faults=refused), Round((ADA,)), asked), place)
+    assert [told.planned(n) for n in (2, 3)] == [(0, 0, 0), (1, 0, 0)]
+    assert told.codes(3) == {}
+
+
 @about("retention drops the last plan")
 def test_retention_keeps_what_the_next_run_needs(place: Watched) -> None:
     rounds = (Round((replace(ADA, plan=n % 2),), snapshots_to_keep=1) for n in range(3))
