@@ -190,14 +190,18 @@ def explain(
     sync = config.sync(sync_name)
     destination = config.bind(sync_name)
     warehouse = warehouse_of(config, sync.source.warehouse, (ports or Ports()).clock)
-    asked = _Asked(primary_key, spellings(destination, identity) if identity else ())
+    named = spellings(destination, identity) if identity else ()
+    # Opened anew for each part: where the query fails, an engine may do nothing else afterwards.
+    with warehouse.looking() as tx:
+        identities = [*named, *_known_under(tx, sync, primary_key)]
     try:
         with warehouse.looking() as tx:
-            now = _plan_now(tx, sync, destination, asked)
+            now = _plan_now(tx, sync, destination, _Asked(primary_key, identities))
     except RunError as error:
         now = _Now(error=str(error))
+    identities += [row.identity for row in now.rows]
     with warehouse.looking() as tx:
-        people = list(_Telling(tx, sync, asked, now).people())
+        people = _people(tx, sync, list(dict.fromkeys(identities)), now)
     return Life(sync.name, now.rows, people, now.error, now.held_reason)
 
 
@@ -214,10 +218,10 @@ def spellings(destination: DestinationObject, identity: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Asked:
-    """Who or what was asked for."""
+    """A row, and everybody whom it has named for as far as is known, or a person."""
 
     primary_key: str | None
-    identities: tuple[str, ...]
+    identities: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -230,13 +234,27 @@ class _Now:
     held_reason: str | None = None
 
 
+def _known_under(tx: Transaction, sync: SyncConfig, key: str | None) -> list[str]:
+    """Return whom our tables know under a primary key."""
+    if key is None or not tx.warehouse.is_prepared(tx):
+        return []
+    tables, found = tx.warehouse.tables, list[str]()
+    found += [line.identity for line in tx.rows(looks.log_of(tables.log, sync.name, (), key))]
+    failed = looks.failed_records_of(tables.failed, sync.name, (), key)
+    found += [record.identity for record in tx.control.rows(failed)]
+    base = tx.state(sync.name).base
+    if base is not None:
+        snapshot = mapped_of(base, base_tables(sync.name, base, tx.warehouse.schema))
+        found += [row[0] for row in tx.rows(looks.find_in_snapshot(snapshot, (), key))]
+    return found
+
+
 def _plan_now(
     tx: Transaction, sync: SyncConfig, destination: DestinationObject, asked: _Asked
 ) -> _Now:
     plan = Previewing(tx, sync, destination, full=False).plan()
     rows = [*_used_rows(tx, plan, asked), *_refused_rows(tx, plan, asked)]
     identities = {*asked.identities, *(row.identity for row in rows)}
-    identities |= _known_under(tx, sync, asked)
     seen = Seen(plan, tx.warehouse.schema)
     found = tx.rows(looks.find_in_plan(seen.plan, seen.before, sorted(identities)))
     samples = [seen.sample(row) for row in found]
@@ -262,87 +280,57 @@ def _refused_rows(tx: Transaction, plan: Plan, asked: _Asked) -> Iterator[Source
         yield SourceRow(identity, primary_key, refused=reason, error_code=code)
 
 
-def _known_under(tx: Transaction, sync: SyncConfig, asked: _Asked) -> set[str]:
-    """Return whom our tables know under a primary key."""
-    key = asked.primary_key
-    if key is None or not tx.warehouse.is_prepared(tx):
-        return set()
-    tables, found = tx.warehouse.tables, set[str]()
-    for row in tx.rows(looks.log_of(tables.log, sync.name, (), key)):
-        found.add(row.identity)
-    for row in tx.control.rows(looks.failed_records_of(tables.failed, sync.name, (), key)):
-        found.add(row.identity)
-    base = tx.state(sync.name).base
-    if base is not None:
-        snapshot = mapped_of(base, base_tables(sync.name, base, tx.warehouse.schema))
-        found |= {row[0] for row in tx.rows(looks.find_in_snapshot(snapshot, (), key))}
-    return found
+# --- what our tables say -------------------------------------------------------------------
 
 
-class _Telling:
-    """What our tables say of some people."""
-
-    def __init__(self, tx: Transaction, sync: SyncConfig, asked: _Asked, now: _Now) -> None:
-        self._tx, self._sync, self._now = tx, sync, now
-        self._is_known = tx.warehouse.is_prepared(tx)
-        self._base = tx.state(sync.name).base
-        identities = dict.fromkeys([row.identity for row in now.rows])
-        identities |= dict.fromkeys(sorted(_known_under(tx, sync, asked)))
-        identities |= dict.fromkeys(asked.identities)
-        self._identities = list(identities)
-
-    def people(self) -> Iterator[Person]:
-        """Yield everybody of whom anything is known."""
-        people = [self._person(identity) for identity in self._identities]
-        known = [one for one in people if one != Person(one.identity, base_run_id=one.base_run_id)]
-        named = {row.identity for row in self._now.rows}
-        yield from known or [one for one in people if one.identity in named]
-
-    def _person(self, identity: str) -> Person:
-        planned = self._now.planned.get(identity)
-        if not self._is_known:
-            return Person(identity, planned=planned)
-        base = self._base
-        return Person(
+def _people(
+    tx: Transaction, sync: SyncConfig, identities: Sequence[str], now: _Now
+) -> list[Person]:
+    """Return everybody of whom the query or our tables know anything."""
+    known = _Known(tx, sync, identities)
+    people = [
+        Person(
             identity,
-            values=self._values(base, identity) if base else None,
-            base_run_id=base.run_id if base else None,
-            is_residue=self._is_residue(base, identity) if base else False,
-            unconfirmed=self._unconfirmed(base, identity) if base else None,
-            failed=self._failed(identity),
-            log=tuple(self._log(identity)),
-            planned=planned,
+            values=known.values.get(identity),
+            base_run_id=known.base.run_id if known.base else None,
+            is_residue=identity in known.residue,
+            unconfirmed=known.unconfirmed.get(identity),
+            failed=known.failed.get(identity),
+            log=tuple(known.log.get(identity, ())),
+            planned=now.planned.get(identity),
         )
+        for identity in identities
+    ]
+    named = {row.identity for row in now.rows}
+    return [one for one in people if one.identity in named or _is_known(one)]
 
-    def _values(self, base: Base, identity: str) -> dict[str, Any] | None:
-        snapshot = mapped_of(base, base_tables(self._sync.name, base, self._tx.warehouse.schema))
-        for _, _, *values in self._tx.rows(looks.find_in_snapshot(snapshot, [identity])):
-            return field_values(base.fields, dict(zip(snapshot.columns, values, strict=True)))
-        return None
 
-    def _is_residue(self, base: Base, identity: str) -> bool:
-        residue = self._tx.warehouse.tables.residue
-        chosen = looks.residue_of(residue, self._sync.name, base.run_id, [identity])
-        return bool(self._tx.rows(chosen))
+def _is_known(person: Person) -> bool:
+    return person != Person(person.identity, base_run_id=person.base_run_id)
 
-    def _unconfirmed(self, base: Base, identity: str) -> str | None:
-        tables = base_tables(self._sync.name, base, self._tx.warehouse.schema)
-        chosen = looks.unconfirmed_of(tables.changes, tables.outcomes, base.position, [identity])
-        rows = self._tx.rows(chosen)
-        return str(rows[0][1]) if rows else None
 
-    def _failed(self, identity: str) -> FailedRecord | None:
-        failed = self._tx.warehouse.tables.failed
-        chosen = looks.failed_records_of(failed, self._sync.name, [identity], None)
-        for row in self._tx.control.rows(chosen):
-            names = FailedRecord.__dataclass_fields__
-            return FailedRecord(**{name: getattr(row, name) for name in names})
-        return None
+class _Known:
+    """What our tables say of some people, each table asked once."""
 
-    def _log(self, identity: str) -> Iterator[LogLine]:
-        lines = looks.log_of(self._tx.warehouse.tables.log, self._sync.name, [identity], None)
+    def __init__(self, tx: Transaction, sync: SyncConfig, identities: Sequence[str]) -> None:
+        self._tx, self._name, self._identities = tx, sync.name, identities
+        self.base = tx.state(sync.name).base
+        self.values: dict[str, dict[str, Any]] = {}
+        self.residue: set[str] = set()
+        self.unconfirmed: dict[str, str] = {}
+        self.failed: dict[str, FailedRecord] = {}
+        self.log: dict[str, list[LogLine]] = {}
+        if not identities or not tx.warehouse.is_prepared(tx):
+            return
+        self._read_log()
+        self._read_failed()
+        if self.base is not None:
+            self._read_base(self.base)
+
+    def _read_log(self) -> None:
+        lines = looks.log_of(self._tx.warehouse.tables.log, self._name, self._identities, None)
         for row in self._tx.rows(lines):
-            yield LogLine(
+            line = LogLine(
                 row.sync_run_id,
                 row.identity,
                 row.primary_key,
@@ -353,3 +341,27 @@ class _Telling:
                 row.error_code,
                 row.error_reason,
             )
+            self.log.setdefault(row.identity, []).append(line)
+
+    def _read_failed(self) -> None:
+        failed, names = self._tx.warehouse.tables.failed, FailedRecord.__dataclass_fields__
+        chosen = looks.failed_records_of(failed, self._name, self._identities, None)
+        for row in self._tx.control.rows(chosen):
+            record = {name: getattr(row, name) for name in names}
+            self.failed[row.identity] = FailedRecord(**record)
+
+    def _read_base(self, base: Base) -> None:
+        tables = base_tables(self._name, base, self._tx.warehouse.schema)
+        snapshot = mapped_of(base, tables)
+        for identity, _, *values in self._tx.rows(
+            looks.find_in_snapshot(snapshot, self._identities)
+        ):
+            row = dict(zip(snapshot.columns, values, strict=True))
+            self.values[identity] = field_values(base.fields, row)
+        left = self._tx.warehouse.tables.residue
+        residue = looks.residue_of(left, self._name, base.run_id, self._identities)
+        self.residue = {row.identity for row in self._tx.rows(residue)}
+        unconfirmed = looks.unconfirmed_of(
+            tables.changes, tables.outcomes, base.position, self._identities
+        )
+        self.unconfirmed = {row[0]: row[1] for row in self._tx.rows(unconfirmed)}

@@ -276,7 +276,9 @@ class _Columns:
     def refuse_missing(self) -> None:
         """Raise a SourceError that names every column that was not found."""
         if self._missing:
-            there = f"Its columns are {', '.join(self._found)}" if self._found else "It has no column"
+            there = (
+                f"Its columns are {', '.join(self._found)}" if self._found else "It has no column"
+            )
             raise SourceError(
                 f"the query lacks columns of the mapping: {'; '.join(self._missing)}. {there}.",
             )

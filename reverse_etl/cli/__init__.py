@@ -11,7 +11,9 @@ any driver.
     signals      SIGINT and SIGTERM
     progress     bars on a terminal
     running      run-sync            preview_command  plan
-    showing      status, runs, failures               checking  validate, schema
+    showing      status, runs        checking         validate, schema
+    failures_command  failures       retry_command    retry
+    explain_command   explain        looking          what these share: reading tables of ours
     check_command  check             lists_command    lists
     notifications_command  test-notifications         explain_error_command  explain-error
     scheduling   run-due, serve, retain               logs      the log on standard error

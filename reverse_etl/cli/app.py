@@ -24,6 +24,7 @@ from reverse_etl.cli import (
     move_command,
     notifications_command,
     preview_command,
+    retry_command,
     running,
     sandboxing,
     scheduling,
@@ -76,8 +77,8 @@ def _app() -> typer.Typer:
     app.command("status", epilog=showing.STATUS_EXAMPLE)(showing.status)
     app.command("runs", epilog=showing.RUNS_EXAMPLE)(showing.runs)
     app.command("explain", epilog=explain_command.EXAMPLE)(explain_command.explain)
-    app.command("failures", epilog=failures_command.FAILURES_EXAMPLE)(failures_command.failures)
-    app.command("retry", epilog=failures_command.RETRY_EXAMPLE)(failures_command.retry)
+    app.command("failures", epilog=failures_command.EXAMPLE)(failures_command.failures)
+    app.command("retry", epilog=retry_command.EXAMPLE)(retry_command.retry)
     app.command("explain-error", epilog=explain_error_command.EXAMPLE)(
         explain_error_command.explain_error
     )

@@ -1,4 +1,4 @@
-"""``failures``: failed records by their reason; ``retry``: those that are asked for again."""
+"""``failures``: failed records by their reason."""
 
 from __future__ import annotations
 
@@ -24,17 +24,11 @@ if TYPE_CHECKING:
 SAMPLES = 5
 MOST_ROWS_OF_JSON = 1000
 
-FAILURES_EXAMPLE = """\b
+EXAMPLE = """\b
 Examples:
   reverse-etl failures vip_customers
   reverse-etl failures vip_customers --reason rejected --limit 50
   reverse-etl failures vip_customers --csv > failed.csv"""
-RETRY_EXAMPLE = """\b
-Examples:
-  reverse-etl retry vip_customers --reason rejected
-  reverse-etl retry vip_customers --key 1234
-  reverse-etl run-sync vip_customers"""
-
 ReasonOption = Annotated[
     str | None,
     typer.Option(
@@ -47,9 +41,6 @@ ReasonOption = Annotated[
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 _HIDDEN = ("alias", "unidentified", "fields")
-
-
-# --- failures ------------------------------------------------------------------------------
 
 
 def failures(  # noqa: PLR0913 - the options of the command
@@ -251,68 +242,3 @@ def _safe(value: object) -> object:
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return value
-
-
-# --- retry ---------------------------------------------------------------------------------
-
-
-def retry(  # noqa: PLR0913 - the options of the command
-    ctx: typer.Context,
-    sync: SyncArgument,
-    *,
-    reason: ReasonOption = None,
-    key: Annotated[
-        str | None,
-        typer.Option(
-            "--key", metavar="KEY", help="Only the one with this primary key.", show_default=False
-        ),
-    ] = None,
-    identity: Annotated[
-        str | None,
-        typer.Option(
-            "--identity",
-            metavar="ID",
-            help="Only this person, as the tables name them.",
-            show_default=False,
-        ),
-    ] = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> int:
-    """Let the next run plan failed records again, also those that wait for a change.
-
-    For when the cause is put right at the destination. Nothing is sent now.
-    """
-    from reverse_etl.retrying import request_retry  # noqa: PLC0415 - loads the engine
-
-    session = session_of(ctx, config, as_json=as_json)
-    loaded = session.load()
-    chosen_syncs(loaded, [sync], every=False)
-    found = request_retry(loaded, sync, error_code=reason, primary_key=key, identity=identity)
-    session.output.document(
-        {
-            "sync": sync,
-            "requested": found.count,
-            "by_code": found.by_code,
-            "without_identifier": found.without_identifier,
-        }
-    )
-    output = session.output
-    if found.count:
-        codes = ", ".join(f"{count} {code}" for code, count in found.by_code.items())
-        records = f"{found.count} failed record{'' if found.count == 1 else 's'}"
-        output.say(f"{sync}: the next run tries {records} again ({codes})", "green")
-    else:
-        output.say(f"{sync}: no failed record that can be sent matches", "yellow")
-    if found.without_identifier:
-        rows = found.without_identifier
-        output.say(
-            f"  {rows} row{'' if rows == 1 else 's'} without identifier: nothing can be sent for "
-            "them until their values change in the source"
-        )
-    if found.count:
-        output.say(f"  what it will send: {session.command('plan', sync)}")
-        output.say(f"  send it now:       {session.command('run-sync', sync)}")
-    else:
-        output.say(f"  see what there is: {session.command('failures', sync)}")
-    return 0

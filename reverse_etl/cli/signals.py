@@ -70,10 +70,11 @@ class Stop:
             self._leave(number, "stopped at once")
         self._number = number
         self._say(
-            f"stopping: waiting for the requests on the wire, {self._grace_seconds:g} s at most; "
-            "the same signal again leaves at once",
+            # A query, or requests on the wire: no matter which to who waits.
+            f"stopping: what is under way has {self._grace_seconds:g} s to end; the same signal "
+            "again leaves at once",
         )
-        reason = f"the requests on the wire took longer than {self._grace_seconds:g} s"
+        reason = f"what was under way took longer than {self._grace_seconds:g} s"
         self._timer = threading.Timer(self._grace_seconds, self._leave, [number, reason])
         self._timer.daemon = True
         self._timer.start()

@@ -65,6 +65,11 @@ LONGEST_LABEL = 10_000
 # Rows copied between two databases at a time.
 _ROWS_COPIED = 10_000
 
+NO_PARAMETERS = (
+    "it has a parameter, such as $1 or ?, and nothing gives it a value: write the value into it"
+)
+"""What is wrong with a query that an engine takes for a prepared statement."""
+
 
 class Warehouse(ABC):
     """One warehouse, closed until it is opened.
@@ -215,6 +220,17 @@ class Warehouse(ABC):
     def describe(self, connection: Connection, query: str) -> list[tuple[str, str]]:
         """Return the columns of a query as (name, type name), without evaluating it."""
 
+    def names_in(self, connection: Connection, query: str, names: Sequence[str]) -> Sequence[str]:
+        """Return how a checked query names its columns, where the engine gave them other names.
+
+        Args:
+            connection: Where it was described.
+            query: As the user wrote it.
+            names: What :meth:`describe` calls them.
+        """
+        del connection, query
+        return names
+
     @abstractmethod
     def read_arrow(self, statement: str) -> pa.Table:
         """Read a page of something committed, as Arrow."""
@@ -340,6 +356,11 @@ class Warehouse(ABC):
         """Drop a view, if it is there; return False when something of the user's stands on it."""
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
         return True
+
+    def grants_on(self, connection: Connection, name: str) -> Sequence[str]:
+        """Return the statements that give a view, made anew, the readers that it has now."""
+        del connection, name
+        return ()
 
     def missing_rights(self, error: DBAPIError) -> str | None:
         """Return the GRANT statements that would help, or None when rights are not the fault."""
@@ -792,9 +813,12 @@ class Transaction:
         if same and self.warehouse.replace_view(self.connection, replacing):
             return True
         view = _quoted(self.connection, schema, name)
+        grants = self.warehouse.grants_on(self.connection, name)
         if not self.warehouse.drop_view(self.connection, view):
             return False
         self.connection.execute(sa.schema.CreateView(chosen, name, schema=schema))
+        for grant in grants:
+            self.connection.exec_driver_sql(grant)
         return True
 
     def commit_new_table(self) -> None:
@@ -904,9 +928,9 @@ class Transaction:
         """
         try:
             found = self.warehouse.describe(self.connection, f"SELECT * FROM (\n{query}\n) q")  # noqa: S608
+            names = self.warehouse.names_in(self.connection, query, [name for name, _ in found])
         except SQLAlchemyError as error:
             raise self.warehouse.explained(error, source="query") from None
-        names = [name for name, _ in found]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise SourceError(

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from reverse_etl.errors import Busy, SourceError, WarehouseError
-from reverse_etl.warehouse.base import Warehouse, quoted
+from reverse_etl.warehouse.base import NO_PARAMETERS, Warehouse, quoted
 from reverse_etl.warehouse.capabilities import Capabilities
 from reverse_etl.warehouse.duckdb_dialect import DuckDBConnection
 from reverse_etl.warehouse.shape import Kind, SourceColumn
@@ -56,6 +56,9 @@ _HASHED_AS_TEXT = r"^(U?HUGEINT|BIGNUM|DECIMAL[(](19|[23][0-9]),.*|(STRUCT|MAP|U
 
 # Every decimal of up to 15 digits survives the way into a double and back.
 _LONG_NUMBER = "[0-9.]{16}"
+
+# What DuckDB adds to the name of a column that a subquery has already.
+_RENAMED = re.compile(r"_[0-9]+$")
 
 # Rows of a stream in one piece.
 _ROWS_STREAMED = 50_000
@@ -291,6 +294,15 @@ class DuckDBWarehouse(Warehouse):
             raise SourceError("the query holds a second statement: nothing was executed.")
         rows = connection.exec_driver_sql(f"DESCRIBE {query}").all()
         return [(row[0], row[1]) for row in rows]
+
+    def names_in(self, connection: Connection, query: str, names: Sequence[str]) -> Sequence[str]:
+        """Find out whether ``email_1`` is what became of a second ``email`` (case is no matter)."""
+        known = {name.lower() for name in names}
+        renamed = {name for name in known if _RENAMED.search(name)}
+        if not any(_RENAMED.sub("", name) in known for name in renamed):
+            return names
+        rows = connection.exec_driver_sql(f"DESCRIBE (\n{query}\n)").all()
+        return [row[0].lower() for row in rows]
 
     def read_arrow(self, statement: str) -> pa.Table:
         """Read through DuckDB's own Arrow export, on a connection of its own."""

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from reverse_etl.errors import ReverseEtlError, SourceError, WarehouseError
-from reverse_etl.warehouse.base import Warehouse, quoted
+from reverse_etl.warehouse.base import NO_PARAMETERS, Warehouse, quoted
 from reverse_etl.warehouse.copy_text import copy_text
 from reverse_etl.warehouse.shape import Kind, SourceColumn
 from reverse_etl.warehouse.sql import WHITE_SPACE, Chosen, Expression, Sql
@@ -190,6 +190,19 @@ class PostgreSQLSql(Sql):
         """Add up PostgreSQL's own text hashes."""
         row = sa.cast(sa.func.row(*values), sa.Text)
         return sa.cast(sa.func.sum(sa.cast(sa.func.hashtextextended(row, 0), sa.Numeric)), sa.Text)
+
+
+# To nobody by name (grantee 0) is to everybody; the owner needs no grant.
+_GRANTS = sa.text("""
+    SELECT role.rolname AS grantee, given.privilege_type, given.is_grantable
+    FROM pg_class known
+    JOIN pg_namespace place ON place.oid = known.relnamespace
+    CROSS JOIN LATERAL aclexplode(known.relacl) given
+    LEFT JOIN pg_roles role ON role.oid = given.grantee
+    WHERE place.nspname = :schema AND known.relname = :name
+      AND given.grantee <> known.relowner
+    ORDER BY 1, 2
+""")
 
 
 class PostgreSQLWarehouse(Warehouse):
@@ -377,6 +390,17 @@ class PostgreSQLWarehouse(Warehouse):
         """Drop a view, unless something of the user's stands on it."""
         drop = f"DROP VIEW IF EXISTS {name}"
         return _done_unless(_DEPENDENTS, connection, lambda: connection.exec_driver_sql(drop))
+
+    def grants_on(self, connection: Connection, name: str) -> list[str]:
+        """Return what gives others the rights on a view that they have now: a drop takes them."""
+        place = {"schema": self.schema, "name": name}
+        view = quoted(self.schema, name)
+        return [
+            f"GRANT {row.privilege_type} ON {view} TO "
+            f"{'PUBLIC' if row.grantee is None else quoted(row.grantee)}"
+            f"{' WITH GRANT OPTION' if row.is_grantable else ''}"
+            for row in connection.execute(_GRANTS, place)
+        ]
 
     def missing_rights(self, error: DBAPIError) -> str | None:
         """Name the statements an owner runs to let this role in."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from connectors.iterable.sandbox import Fault
 from reverse_etl.schedule import Tick
+from tests.world import SYNC
 
 if TYPE_CHECKING:
     from tests.world import World
@@ -265,6 +269,30 @@ def test_the_view_after_the_columns_changed(world: World) -> None:
     world.run()
     (row,) = world.sql("SELECT * FROM reverse_etl.snapshot_vip")
     assert (row["id"], row["email"], row["city"]) == (1, "ada@x.com", 1.5)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_who_may_read_the_view_may_when_its_columns_are_others(world: World) -> None:
+    """A dashboard's role keeps its rights, though the view is made anew."""
+    world.put({"email": "ada@x.com", "plan": "gold", "city": "Rome"})
+    world.run()
+    role = f"reader_{uuid.uuid4().hex[:12]}"
+    world.sql(f'CREATE ROLE "{role}"')
+    try:
+        world.sql(f'GRANT SELECT ON reverse_etl.snapshot_{SYNC} TO "{role}" WITH GRANT OPTION')
+        world.sql(f"GRANT SELECT ON reverse_etl.snapshot_{SYNC} TO PUBLIC")
+        given = "SELECT grantee, privilege_type, is_grantable FROM information_schema"
+        mine = f"table_name = 'snapshot_{SYNC}' AND grantee IN ('{role}', 'PUBLIC')"
+        readers = f"{given}.table_privileges WHERE {mine} ORDER BY 1"
+        before = world.sql(readers)
+        assert len(before) == 2
+        world.sync["fields"] = {"plan": "plan", "city": "city"}
+        world.run()
+        assert "city" in world.columns(f"snapshot_{SYNC}")
+        assert world.sql(readers) == before
+    finally:
+        world.sql(f'DROP OWNED BY "{role}"')
+        world.sql(f'DROP ROLE "{role}"')
 
 
 def test_a_users_view_on_the_snapshot(world: World) -> None:
