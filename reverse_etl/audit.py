@@ -29,7 +29,7 @@ from reverse_etl.conversation import conversations
 from reverse_etl.errors import ConfigError, RunError
 from reverse_etl.planning import base_tables
 from reverse_etl.ports import Ports
-from reverse_etl.report import AuditReport, AuditSample
+from reverse_etl.report import AuditReport, AuditSample, counted
 from reverse_etl.warehouse import warehouse_of
 from reverse_etl.warehouse.damage import refuse_damage
 from reverse_etl.warehouse.statements import audit as statements
@@ -555,9 +555,10 @@ class _Members:
         if not self.report.counts["extra_others"]:
             return
         full = f" since the full run {since}" if since else ""
+        plans = f" and the plans of {counted((older, 'older run', ''))}" if older else ""
         self.report.notes.append(
-            f"whom this sync once added is known from what is left of sync_log and the plans of "
-            f"{older} older runs{full}; anybody else counts as added by others"
+            f"whom this sync once added is known from what is left of sync_log{plans}{full}; "
+            "anybody else counts as added by others"
         )
 
     def _sample(self) -> None:

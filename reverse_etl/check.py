@@ -120,7 +120,14 @@ class _Check:
             # What a run would make of them is tried with the rights.
             self.say(Finding(subject, "unproven", str(error)))
         else:
-            self.say(Finding(subject, "failed", str(error)))
+            self.say(Finding(subject, "failed", self._told_once(str(error))))
+
+    def _told_once(self, text: str) -> str:
+        """Return a text; where its statements were told already, a word for them."""
+        first, _, statements = text.partition("\n")
+        if statements and any(each.text.endswith(statements) for each in self.checked.findings):
+            return f"{first.removesuffix(':')} the same as above"
+        return text
 
 
 # --- the warehouse -------------------------------------------------------------------------

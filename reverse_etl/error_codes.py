@@ -87,9 +87,10 @@ _OF_RECORDS = (
         ("record",),
         "The identifier is malformed. Either we refused it, and nothing was sent, or the"
         " destination did.",
-        "`reverse-etl failures SYNC` shows the value and what is expected; correct it in the"
-        " source.",
-        _WAITS,
+        "`reverse-etl failures SYNC` names the row, the column and what is expected; correct it in"
+        " the source.",
+        "Waits until the values of the row change; what the destination refused also for"
+        " `reverse-etl retry SYNC`.",
         exit_codes=(3,),
         retryable=False,
     ),

@@ -16,7 +16,7 @@ from reverse_etl.planning import base_tables
 from reverse_etl.ports import Ports
 from reverse_etl.preview import Previewing, Sample, Seen, field_values, mapped_of, plain
 from reverse_etl.warehouse import warehouse_of
-from reverse_etl.warehouse.statements import looks
+from reverse_etl.warehouse.statements import control, looks
 from reverse_etl.warehouse.statements.looks import Mapped
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reverse_etl.planning import Plan
     from reverse_etl.warehouse.base import Transaction
     from reverse_etl.warehouse.shape import Base
+    from reverse_etl.warehouse.tables import RunTables
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,33 @@ class FailedRecord:
     last_failed_run_id: int
     retry_requested_at: datetime | None
 
+
+@dataclass(frozen=True)
+class OpenChange:
+    """A change of the last committed plan that is in no log and no failed record yet.
+
+    Attributes:
+        operation: What was planned.
+        status: ``succeeded`` or ``failed``, when there is a trustworthy answer; else None.
+        error_code: Of a failure.
+    """
+
+    operation: str
+    status: str | None = None
+    error_code: str | None = None
+
     @property
     def state(self) -> str:
         """Return what the destination is believed to hold of such a person."""
-        if self.error_code == "unknown":
-            return "unsure"
-        return {"insert": "not_there", "update": "outdated", "delete": "there"}[self.operation]
+        if self.status == "succeeded":
+            return "not_there" if self.operation == "delete" else "there"
+        return _state_after_failure(self.operation, self.error_code or "unknown")
+
+
+def _state_after_failure(operation: str, error_code: str) -> str:
+    if error_code == "unknown":
+        return "unsure"
+    return {"insert": "not_there", "update": "outdated", "delete": "there"}[operation]
 
 
 @dataclass(frozen=True)
@@ -92,7 +114,7 @@ class Person:
         values: Fields as the last committed run had them; None for somebody it did not know.
         base_run_id: That run.
         is_residue: Whether the person left the query and stays for a reason of their own.
-        unconfirmed: The operation that run planned and nobody has confirmed, else None.
+        open: What that run planned, where it is not settled, else None.
         failed: The open failed record, or None.
         log: Lines of this identity, in order.
         planned: What the next run would do, or None.
@@ -102,7 +124,7 @@ class Person:
     values: Mapping[str, Any] | None = None
     base_run_id: int | None = None
     is_residue: bool = False
-    unconfirmed: str | None = None
+    open: OpenChange | None = None
     failed: FailedRecord | None = None
     log: tuple[LogLine, ...] = ()
     planned: Sample | None = None
@@ -125,21 +147,21 @@ class Person:
     @property
     def state(self) -> str:
         """Return what the destination is believed to hold: see :data:`STATES`."""
-        if self.unconfirmed is not None:
-            return "unsure"
+        if self.open is not None:
+            return self.open.state
         if self.failed is not None:
-            return self.failed.state
+            return _state_after_failure(self.failed.operation, self.failed.error_code)
         if self.values is not None or self.is_residue:
             return "there"
         last = self.last_success
-        was_there = last is not None and last.operation != "delete"
-        return "outdated" if was_there else "not_there"
+        return "former" if last is not None and last.operation != "delete" else "not_there"
 
 
 STATES = {
     "there": "has this person",
     "outdated": "has this person, with older values",
     "unsure": "is not known: a change was sent and not confirmed, or is still to be sent",
+    "former": "had this person, as the log says; the last committed run did not",
     "not_there": "does not have this person from this sync",
 }
 
@@ -154,6 +176,8 @@ class Life:
         people: Everybody that the row has ever named, or the one who was asked for.
         source_error: Why the query could not be asked, else None: then nobody knows what is next.
         held_reason: Why the brake would hold the next run, else None.
+        unfinished_run_id: A run that is under way, or was killed and not settled yet, else None.
+        is_cut: Whether the key names more rows or people than are told.
     """
 
     sync: str
@@ -161,6 +185,12 @@ class Life:
     people: Sequence[Person] = ()
     source_error: str | None = None
     held_reason: str | None = None
+    unfinished_run_id: int | None = None
+    is_cut: bool = False
+
+
+# Rows and people that are told: a key may repeat, and then it names nobody in particular.
+MOST = 20
 
 
 def explain(
@@ -190,19 +220,25 @@ def explain(
     sync = config.sync(sync_name)
     destination = config.bind(sync_name)
     warehouse = warehouse_of(config, sync.source.warehouse, (ports or Ports()).clock)
+    if primary_key is not None:
+        primary_key = sync.source.stored_key(primary_key)
     named = spellings(destination, identity) if identity else ()
     # Opened anew for each part: where the query fails, an engine may do nothing else afterwards.
     with warehouse.looking() as tx:
         identities = [*named, *_known_under(tx, sync, primary_key)]
+        unfinished = _unfinished_run(tx, sync)
     try:
         with warehouse.looking() as tx:
             now = _plan_now(tx, sync, destination, _Asked(primary_key, identities))
     except RunError as error:
         now = _Now(error=str(error))
-    identities += [row.identity for row in now.rows]
+    identities = list(dict.fromkeys([*identities, *(row.identity for row in now.rows)]))
     with warehouse.looking() as tx:
-        people = _people(tx, sync, list(dict.fromkeys(identities)), now)
-    return Life(sync.name, now.rows, people, now.error, now.held_reason)
+        people = _people(tx, sync, identities[:MOST], now)
+    is_cut = len(identities) > MOST or len(now.rows) > MOST
+    return Life(
+        sync.name, now.rows[:MOST], people, now.error, now.held_reason, unfinished, is_cut=is_cut
+    )
 
 
 def spellings(destination: DestinationObject, identity: str) -> tuple[str, ...]:
@@ -238,15 +274,21 @@ def _known_under(tx: Transaction, sync: SyncConfig, key: str | None) -> list[str
     """Return whom our tables know under a primary key."""
     if key is None or not tx.warehouse.is_prepared(tx):
         return []
-    tables, found = tx.warehouse.tables, list[str]()
-    found += [line.identity for line in tx.rows(looks.log_of(tables.log, sync.name, (), key))]
-    failed = looks.failed_records_of(tables.failed, sync.name, (), key)
-    found += [record.identity for record in tx.control.rows(failed)]
+    tables, most = tx.warehouse.tables, MOST + 1
+    found = [*tx.rows(looks.known_under(tables.log, sync.name, key, most))]
+    found += tx.control.rows(looks.known_under(tables.failed, sync.name, key, most))
     base = tx.state(sync.name).base
     if base is not None:
-        snapshot = mapped_of(base, base_tables(sync.name, base, tx.warehouse.schema))
-        found += [row[0] for row in tx.rows(looks.find_in_snapshot(snapshot, (), key))]
-    return found
+        snapshot = base_tables(sync.name, base, tx.warehouse.schema).snapshot
+        found += tx.rows(looks.known_under(snapshot, None, key, most))
+    return list(dict.fromkeys(row[0] for row in found))[:most]
+
+
+def _unfinished_run(tx: Transaction, sync: SyncConfig) -> int | None:
+    if not tx.warehouse.is_prepared(tx):
+        return None
+    runs = tx.control.rows(control.unfinished_runs(tx.warehouse.tables.runs, sync.name))
+    return int(runs[-1].sync_run_id) if runs else None
 
 
 def _plan_now(
@@ -268,14 +310,15 @@ def _plan_now(
 def _used_rows(tx: Transaction, plan: Plan, asked: _Asked) -> Iterator[SourceRow]:
     columns = {name: column.kind for name, column in plan.shape.columns.items()}
     mapped = Mapped(plan.tables.snapshot, columns)
-    chosen = looks.find_in_snapshot(mapped, asked.identities, asked.primary_key)
+    chosen = looks.find_in_snapshot(mapped, asked.identities, asked.primary_key, MOST + 1)
     for identity, primary_key, *values in tx.rows(chosen):
         row = dict(zip(columns, map(plain, values), strict=True))
         yield SourceRow(identity, primary_key, row)
 
 
 def _refused_rows(tx: Transaction, plan: Plan, asked: _Asked) -> Iterator[SourceRow]:
-    chosen = looks.find_refused(plan.tables.refused, asked.identities, asked.primary_key)
+    refused = plan.tables.refused
+    chosen = looks.find_refused(refused, asked.identities, asked.primary_key, MOST + 1)
     for identity, primary_key, code, reason in tx.rows(chosen):
         yield SourceRow(identity, primary_key, refused=reason, error_code=code)
 
@@ -294,7 +337,7 @@ def _people(
             values=known.values.get(identity),
             base_run_id=known.base.run_id if known.base else None,
             is_residue=identity in known.residue,
-            unconfirmed=known.unconfirmed.get(identity),
+            open=known.open.get(identity),
             failed=known.failed.get(identity),
             log=tuple(known.log.get(identity, ())),
             planned=now.planned.get(identity),
@@ -317,7 +360,7 @@ class _Known:
         self.base = tx.state(sync.name).base
         self.values: dict[str, dict[str, Any]] = {}
         self.residue: set[str] = set()
-        self.unconfirmed: dict[str, str] = {}
+        self.open: dict[str, OpenChange] = {}
         self.failed: dict[str, FailedRecord] = {}
         self.log: dict[str, list[LogLine]] = {}
         if not identities or not tx.warehouse.is_prepared(tx):
@@ -328,7 +371,7 @@ class _Known:
             self._read_base(self.base)
 
     def _read_log(self) -> None:
-        lines = looks.log_of(self._tx.warehouse.tables.log, self._name, self._identities, None)
+        lines = looks.log_of(self._tx.warehouse.tables.log, self._name, self._identities)
         for row in self._tx.rows(lines):
             line = LogLine(
                 row.sync_run_id,
@@ -345,7 +388,7 @@ class _Known:
 
     def _read_failed(self) -> None:
         failed, names = self._tx.warehouse.tables.failed, FailedRecord.__dataclass_fields__
-        chosen = looks.failed_records_of(failed, self._name, self._identities, None)
+        chosen = looks.failed_records_of(failed, self._name, self._identities)
         for row in self._tx.control.rows(chosen):
             record = {name: getattr(row, name) for name in names}
             self.failed[row.identity] = FailedRecord(**record)
@@ -353,15 +396,27 @@ class _Known:
     def _read_base(self, base: Base) -> None:
         tables = base_tables(self._name, base, self._tx.warehouse.schema)
         snapshot = mapped_of(base, tables)
+        most = len(self._identities)
         for identity, _, *values in self._tx.rows(
-            looks.find_in_snapshot(snapshot, self._identities)
+            looks.find_in_snapshot(snapshot, self._identities, None, most)
         ):
             row = dict(zip(snapshot.columns, values, strict=True))
             self.values[identity] = field_values(base.fields, row)
         left = self._tx.warehouse.tables.residue
         residue = looks.residue_of(left, self._name, base.run_id, self._identities)
         self.residue = {row.identity for row in self._tx.rows(residue)}
-        unconfirmed = looks.unconfirmed_of(
-            tables.changes, tables.outcomes, base.position, self._identities
+        self._read_open(base, tables)
+
+    def _read_open(self, base: Base, tables: RunTables) -> None:
+        """Read what the log does not say yet: all of a run that is not settled, else its rest."""
+        runs = self._tx.control.rows(
+            control.unfinished_runs(self._tx.warehouse.tables.runs, self._name)
         )
-        self.unconfirmed = {row[0]: row[1] for row in self._tx.rows(unconfirmed)}
+        is_settled = base.run_id not in {run.sync_run_id for run in runs}
+        chosen = looks.planned_of(tables.changes, tables.outcomes, self._identities)
+        for identity, seq, operation, status, error_code in self._tx.rows(chosen):
+            confirmed = seq <= base.position or status is not None
+            if is_settled and confirmed:
+                continue
+            told = status or ("succeeded" if confirmed else None)
+            self.open[identity] = OpenChange(operation, told, error_code)

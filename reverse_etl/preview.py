@@ -48,6 +48,10 @@ class Sample:
         before: The same as the last committed run had it; None for somebody it did not know.
         operation: What is planned.
         retry: Whether an earlier run left it open.
+        renamed: The second identifier that goes along and is another one now: its name, the one
+            before, and the new one; else None.
+        skips: Fields for which nothing is sent where their value is NULL.
+        clears: Whether a delete clears fields.
     """
 
     identity: str
@@ -56,15 +60,20 @@ class Sample:
     before: Mapping[str, Any] | None = None
     operation: Operation = Operation.INSERT
     retry: bool = False
+    renamed: tuple[str, str | None, str | None] | None = None
+    skips: frozenset[str] = frozenset()
+    clears: bool = False
 
     @property
-    def changed(self) -> dict[str, tuple[Any, Any]]:
-        """Return the fields that differ from the last committed run, with both values."""
-        if self.before is None:
-            return {}
-        names = dict.fromkeys([*self.values, *self.before])
-        pairs = {name: (self.before.get(name), self.values.get(name)) for name in names}
-        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    def changed(self) -> list[str]:
+        """Return the fields that differ from the last committed run.
+
+        A field that is not mapped any more is none of them: it is left as it is.
+        """
+        was = self.before
+        if was is None:
+            return []
+        return [name for name, now in self.values.items() if name not in was or was[name] != now]
 
     def document(self) -> dict[str, Any]:
         """Return the sample as JSON values."""
@@ -320,18 +329,30 @@ class Seen:
 
     def sample(self, row: Sequence[Any]) -> Sample:
         """Return a row that was asked for with these columns."""
-        identity, primary_key, operation, retry, fields, known, *values = row
+        identity, alias, primary_key, operation, retry, fields, known, was_alias, *values = row
         now = dict(zip(self.plan.columns, values, strict=False))
         shape = self._shape
         is_delete = operation == Operation.DELETE
-        before = None
+        before, renamed = None, None
         if known and self.before is not None and self._base is not None:
             was = dict(zip(self.before.columns, values[len(now) :], strict=True))
             before = field_values(self._base.fields, was)
+            if shape.sends_alias and shape.alias_name and alias != was_alias and not is_delete:
+                renamed = (shape.alias_name, was_alias, alias)
         sent = field_values(shape.fields, now)
         if is_delete and shape.clears_fields:
             sent = _cleared(shape, fields)
-        return Sample(identity, primary_key, sent, before, Operation(operation), bool(retry))
+        return Sample(
+            identity,
+            primary_key,
+            sent,
+            before,
+            Operation(operation),
+            retry=bool(retry),
+            renamed=renamed,
+            skips=frozenset(field.name for field in shape.fields if field.null == "skip"),
+            clears=is_delete and shape.clears_fields,
+        )
 
 
 def mapped_of(base: Base, tables: RunTables) -> Mapped:

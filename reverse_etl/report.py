@@ -112,6 +112,8 @@ class RunSummary:
         error_brief: The same without the names of people, for logs and channels; None where
             ``error`` has none.
         seconds: How long each phase took: ``prepare``, ``plan``, ``deliver``, ``settle``.
+        aftermath: What a run left that ended before its plan was sent, and what the next run will
+            do; else None.
         answers: Requests of the delivery by the HTTP status of their answer; 0 for no answer.
         warnings: Remarks that stopped nothing.
         audit: What was found wrong before the plan was made, when the run was a repair.
@@ -132,6 +134,7 @@ class RunSummary:
     error: str | None = None
     error_brief: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    aftermath: str | None = None
     answers: dict[int, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     audit: AuditReport | None = None
@@ -209,30 +212,6 @@ class RunSummary:
             lines.append(f"  {self.aftermath}")
         return lines
 
-    @property
-    def left(self) -> int:
-        """Return how many planned changes were not tried."""
-        tried = sum(self.succeeded.values()) + sum(self.failed.values())
-        return sum(self.planned.values()) - tried
-
-    @property
-    def aftermath(self) -> str | None:
-        """Return what a run left that ended before its plan, and what the next run will do."""
-        if self.status not in {"failed", "interrupted"} or self.run_id is None:
-            return None
-        if "deliver" not in self.seconds:
-            return (
-                "Nothing was sent, and what earlier runs left is as it was: the next run starts "
-                "where this one did"
-            )
-        if "settle" not in self.seconds or not self.left:
-            return None
-        left = counted((self.left, "change", "of the plan"))
-        return (
-            f"{left} {'is' if self.left == 1 else 'are'} not sent and not lost: the next run sends "
-            "what is still right of it"
-        )
-
     def sentence(self) -> str:
         """Return the run in one sentence that names nobody."""
         run = f"run {self.run_id} " if self.run_id is not None else ""
@@ -257,6 +236,21 @@ class RunSummary:
         failed = self.failed[operation]
         text = f"  {operation.value}: {self.succeeded[operation]} of {self.planned[operation]}"
         return f"{text}, {failed} failed" if failed else text
+
+
+NOTHING_SENT = (
+    "Nothing was sent, and what earlier runs left is as it was: the next run starts where this one "
+    "did"
+)
+
+
+def rest_of(planned: int, tried: int) -> str | None:
+    """Return what becomes of the changes of a plan that were not tried; None where all were."""
+    if planned <= tried:
+        return None
+    left = counted((planned - tried, "change", "of the plan"))
+    are = "is" if planned - tried == 1 else "are"
+    return f"{left} {are} not sent and not lost: the next run sends what is still right of it"
 
 
 def counted(*facts: tuple[int, str, str]) -> str:

@@ -37,7 +37,7 @@ from reverse_etl.errors import (
 )
 from reverse_etl.planning import Plan, base_tables, make_plan, plan_digest
 from reverse_etl.ports import Ports
-from reverse_etl.report import RunSummary
+from reverse_etl.report import NOTHING_SENT, RunSummary, rest_of
 from reverse_etl.settle import Ending, drop_run, record_outcomes, retain, settle
 from reverse_etl.warehouse import warehouse_of
 from reverse_etl.warehouse.damage import find_damage, mend
@@ -507,6 +507,8 @@ class Run:
             return
         report.warnings += drop_run(self.warehouse, self.sync.name, self.run_id)
         report.requests = self._requests(0)
+        # The brake has its own words.
+        report.aftermath = None if status == "held" else NOTHING_SENT
         with self.control.transaction() as tx:
             report.failed_records_open = tx.scalar(
                 control.count_open(tables.failed, self.sync.name),
@@ -670,6 +672,8 @@ class Run:
         report.succeeded, report.failed = totals.succeeded, totals.failed
         report.failed_records_open = totals.failed_records_open
         report.error_code, report.error = delivery.error_code, delivery.error_reason
+        tried = sum(totals.succeeded.values()) + sum(totals.failed.values())
+        report.aftermath = rest_of(plan.size, tried)
         report.warnings += delivery.warnings
 
     def retain(self) -> None:

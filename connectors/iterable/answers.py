@@ -14,6 +14,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from connectors.iterable.settings import is_loopback
 from reverse_etl.connector import (
     SUCCEEDED,
     Answer,
@@ -170,13 +171,17 @@ def successful(
 
 def _raise_unauthorized(error: ApiError, host: str) -> NoReturn:
     """Raise for a key that is wrong, or too weak: Iterable answers both with 401."""
-    reason = (
-        f"Iterable refused the API key ({error}). Check that it was copied whole, that it is a"
-        " server-side key with write access of this very project, and that the data center is"
-        f" right (asked: {host}); a key works in one data center only. `reverse-etl check SYNC`"
-        " tries a key without changing anything"
+    advice = (
+        "Check that it was copied whole, that it is a server-side key with write access of this"
+        f" very project, and that the data center is right (asked: {host}); a key works in one"
+        " data center only"
     )
-    raise Fatal("unauthorized", reason)
+    if is_loopback(host):
+        advice = (
+            f"At {host} the stand-in that `reverse-etl sandbox` runs takes one key only, which it"
+            " names when it starts"
+        )
+    raise Fatal("unauthorized", f"Iterable refused the API key ({error}). {advice}")
 
 
 def _raise_field_limit(error: ApiError) -> NoReturn:

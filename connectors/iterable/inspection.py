@@ -160,6 +160,9 @@ class Inspection:
         self.findings.append(self._room(written, existing))
         self.findings.extend(_open_ends(written))
         self.findings.extend(_types(written, existing))
+        if any(each.column and each.column not in self.columns.names for each in self.fields):
+            text = "not compared: the query could not be asked which types its columns have"
+            self._say("field types", "unproven", text)
 
     def _room(self, written: Sequence[WrittenField], existing: Mapping[str, str]) -> Finding:
         """Return whether the project has the fields, or has room for them."""
@@ -255,8 +258,8 @@ def _open_ends(written: Sequence[WrittenField]) -> Iterator[Finding]:
     names = [each.name for each in written if each.has_more]
     if names:
         text = (
-            f"{answers.shown(names)} may hold objects: each key in them counts as a field, and only"
-            " the values can tell which there are"
+            f"the keys of the objects in {answers.shown(names)} count as fields too; only the"
+            " values can tell which there are, so leave room for them"
         )
         yield Finding("fields", "unproven", text)
 

@@ -185,7 +185,8 @@ class ListObject(PeopleObject):
             self.settings.name,
             self.mapping.fields,
             columns,
-            remedy=". object: list cannot ask for them; object: user can",
+            remedy=". A sync of a list cannot ask for them: make them in Iterable, or let a sync"
+            " with object: user and create_new_fields: true run first",
         )
         return look.of_list(self.settings.list.name or "", self._chosen, known)
 

@@ -53,7 +53,7 @@ def identifiers_of(project_type: ProjectType, object_name: ObjectName) -> tuple[
     return _IDENTIFIERS[project_type]
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Whether the host is this machine: localhost, 127.0.0.0/8 or ::1."""
     if host == "localhost":
         return True
@@ -88,7 +88,7 @@ def _fault_of_url(parts: SplitResult, host: str, port: int | None) -> str | None
         if parts.scheme != "https":
             return "must start with https://, or the API key would travel unencrypted"
         return None if port in (None, 443) else "must not name a port on Iterable's own host"
-    if _is_loopback(host):
+    if is_loopback(host):
         return None if parts.scheme in ("http", "https") else "must start with http:// or https://"
     return f"{_BASE_URL_RULE}; the API key is sent nowhere else"
 

@@ -42,7 +42,7 @@ def written_fields(fields: Sequence[MappedField], columns: pa.Schema) -> list[Wr
 
     Args:
         fields: Of the mapping.
-        columns: The mapped columns as a page has them; a column that is missing is of any type.
+        columns: The mapped columns as a page has them; of one that is missing nothing is known.
     """
     found: dict[str, WrittenField] = {}
     for field in fields:
@@ -70,7 +70,7 @@ def _of_field(field: MappedField, columns: pa.Schema) -> Iterator[WrittenField]:
     else:
         index = columns.get_field_index(field.column)
         if index < 0:
-            yield WrittenField(field.name, has_more=True)
+            yield WrittenField(field.name)
             return
         column = columns.field(index)
         kind = (column.metadata or {}).get(b"kind", b"").decode()

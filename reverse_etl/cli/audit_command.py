@@ -106,14 +106,13 @@ def _repair(
 
 def _show(session: Session, found: AuditReport) -> None:
     output = session.output
-    against = f" against run {found.run_id}" if found.run_id is not None else ""
-    if found.run_id is None:
+    if "in_step" not in found.counts:
         verdict, style = "nothing to compare", "yellow"
     elif found.wrong:
-        verdict, style = f"{found.wrong} wrong", "bold red"
+        verdict, style = f"{found.wrong} wrong against run {found.run_id}", "bold red"
     else:
-        verdict, style = "in step", "green"
-    output.say(f"{found.sync}: {verdict}{against}", style)
+        verdict, style = f"in step against run {found.run_id}", "green"
+    output.say(f"{found.sync}: {verdict}", style)
     for word, (text, style) in _WORDS.items():
         if word in found.counts:
             count = found.counts[word]

@@ -9,7 +9,7 @@ import typer
 
 from reverse_etl.cli.failures_command import is_tried_again
 from reverse_etl.cli.looking import next_tick_of
-from reverse_etl.cli.output import moment
+from reverse_etl.cli.output import moment, short, visible
 from reverse_etl.cli.session import ConfigOption, JsonOption, Session, SyncArgument, session_of
 from reverse_etl.cli.usable import chosen_syncs, refuse_unusable
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from reverse_etl.config import SyncConfig
     from reverse_etl.life import FailedRecord, Life, LogLine, Person, SourceRow
     from reverse_etl.preview import Sample
+
+# Of the log, as text: somebody who is refused every five minutes has thousands.
+MOST_LINES = 100
 
 EXAMPLE = """\b
 Examples:
@@ -80,6 +83,8 @@ def _document(life: Life, asked: Mapping[str, str | None], sync: SyncConfig) -> 
         },
         "people": [_person_document(person, life, sync) for person in life.people],
         "held_reason": life.held_reason,
+        "unfinished_run_id": life.unfinished_run_id,
+        "is_cut": life.is_cut,
     }
 
 
@@ -168,6 +173,14 @@ class _Shown:
         self._say(f"{self._life.sync}: {self._asked}", "bold")
         for line in self._source():
             self._fact("source now", line)
+        if self._life.unfinished_run_id is not None:
+            self._fact(
+                "warning",
+                f"run {self._life.unfinished_run_id} has not ended: it is under way, or it was "
+                "killed and the next run settles it first. What is next may change by that",
+            )
+        if self._life.is_cut:
+            self._fact("warning", "the key repeats; only some of its rows and people are told")
         if not self._life.people:
             self._fact("destination", "nothing is known of it: no run of this sync has had it")
             return
@@ -176,7 +189,8 @@ class _Shown:
             self._show_person(person)
 
     def _fact(self, name: str, text: str) -> None:
-        self._say(f"  {name:<13} {text}")
+        # A line break of a value must not begin a line of ours.
+        self._say(f"  {name:<13} {visible(text).replace(chr(10), ' ')}")
 
     def _source(self) -> Iterator[str]:
         life = self._life
@@ -186,9 +200,9 @@ class _Shown:
             yield "no row of the query"
         for row in life.rows:
             if row.refused is not None:
-                yield f"row {row.primary_key} is not used: {row.refused} ({row.error_code})"
+                yield f"row {short(row.primary_key)} is not used: {row.refused} ({row.error_code})"
             else:
-                yield f"row {row.primary_key} is {row.identity}: {_fields(row.values)}"
+                yield f"row {short(row.primary_key)} is {row.identity}: {_fields(row.values)}"
 
     def _show_person(self, person: Person) -> None:
         self._say(f"  {person.identity}", "bold")
@@ -205,17 +219,20 @@ class _Shown:
             return
         self._say("  log")
         heads = ["run", "primary key", "operation", "status", "finished (UTC)", "code: reason"]
-        self._session.output.table(heads, [_cells(line) for line in person.log], "    ")
+        lines = person.log[-MOST_LINES:]
+        if len(person.log) > len(lines):
+            self._say(f"    ({len(person.log) - len(lines)} older lines: --json has all)")
+        self._session.output.table(heads, [_cells(line) for line in lines], "    ")
 
     def _believed(self, person: Person) -> str:
         from reverse_etl.life import STATES  # noqa: PLC0415 - loads the engine
 
         text, joined, last = STATES[person.state], person.joined, person.last_success
-        if person.unconfirmed:
-            text += f" ({person.unconfirmed} of run {person.base_run_id})"
+        if person.open is not None:
+            text += f" ({person.open.operation} of run {person.base_run_id})"
         if person.is_residue and person.values is None:
             text += "; left the query, and stays while it must"
-        if joined is not None and person.state != "not_there":
+        if joined is not None and person.state in {"there", "outdated", "unsure"}:
             text += f", since run {joined.run_id} ({moment(joined.finished_at)})"
         if last is not None and last is not joined:
             text += f"; last confirmed {last.operation}: run {last.run_id}"
@@ -266,20 +283,32 @@ def _cells(line: LogLine) -> list[object]:
 
 def _change(planned: Sample) -> str:
     """Return what is sent, in words: of an update what differs, where that is known."""
-    if planned.operation.value == "update" and planned.changed:
-        return changes_in_words(planned)
-    cleared = planned.operation.value == "delete" and not any(planned.values.values())
-    if cleared and planned.values:
+    if planned.clears:
         return f"clears {', '.join(planned.values)}"
-    return "is taken off" if planned.operation.value == "delete" else _fields(planned.values)
+    if planned.operation.value == "delete":
+        return "is taken off"
+    return changes_in_words(planned) or _fields(planned.values)
 
 
 def changes_in_words(sample: Sample) -> str:
-    """Return the fields that change as ``plan: silver → gold``."""
-    pairs = (f"{name}: {old} → {new}" for name, (old, new) in sample.changed.items())
-    return ", ".join(pairs)
+    """Return what an update changes as ``plan: silver → gold``; empty where that is not known."""
+    if sample.before is None or sample.operation.value != "update":
+        return ""
+    before = sample.before
+    words = []
+    if sample.renamed is not None:
+        name, old, new = sample.renamed
+        words.append(f"{name}: {short(old)} → {short(new)}")
+    for name in sample.changed:
+        new_value = sample.values[name]
+        new_text = short(new_value) if new_value is not None else "cleared"
+        if new_value is None and name in sample.skips:
+            new_text = "NULL (left as it is)"
+        old_text = f"{short(before[name])} → " if name in before else ""
+        words.append(f"{name}: {old_text}{new_text}")
+    return ", ".join(words)
 
 
 def _fields(values: Mapping[str, Any]) -> str:
-    pairs = (f"{name} = {'NULL' if value is None else value}" for name, value in values.items())
+    pairs = (f"{name} = {short(value)}" for name, value in values.items())
     return ", ".join(pairs) or "no fields"

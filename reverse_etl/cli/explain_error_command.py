@@ -43,7 +43,10 @@ def explain_error(
     *,
     as_json: JsonOption = False,
 ) -> int:
-    """Say what an error code means, what to do, and what happens by itself."""
+    """Say what an error code means, and what to do.
+
+    It also says what happens by itself.
+    """
     session = session_of(ctx, None, as_json=as_json)
     known = list(_known(session))
     found = known if code is None else _named(known, code)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverse_etl.cli.looking import document_of, next_tick_of, reading
-from reverse_etl.cli.output import moment
+from reverse_etl.cli.output import moment, visible
 from reverse_etl.cli.session import ConfigOption, JsonOption, Session, SyncArgument, session_of
 from reverse_etl.cli.usable import chosen_syncs
 
@@ -40,7 +40,7 @@ ReasonOption = Annotated[
 # (https://owasp.org/www-community/attacks/CSV_Injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
-_HIDDEN = ("alias", "unidentified", "fields")
+_HIDDEN = ("alias", "fields")
 
 
 def failures(  # noqa: PLR0913 - the options of the command
@@ -103,6 +103,7 @@ class _Failures:
     ) -> None:
         self._tx, self._sync, self._chosen, self._next_tick = tx, sync, chosen, next_tick
         self._is_known = tx.warehouse.is_prepared(tx)
+        tx.state(sync.name)  # refuses a sync that has moved
 
     def by_code(self, samples: int) -> list[dict[str, Any]]:
         """Return the reasons, the most frequent first, each with some records."""
@@ -114,23 +115,21 @@ class _Failures:
         sampled = control_tx.rows(control.sample_failures(failed, self._chosen, samples))
         records = list(map(self._record, sampled))
         reasons = []
-        for code, retryable, count, asked in control_tx.rows(
+        for code, retryable, unidentified, count, asked in control_tx.rows(
             control.failures_by_reason(failed, self._chosen)
         ):
-            again = is_tried_again(self._sync, code, retryable=retryable)
+            again = is_tried_again(self._sync, code, retryable=retryable) or asked == count
+            reason = (code, retryable, unidentified)
             reasons.append(
                 {
                     "error_code": code,
                     "retryable": retryable,
+                    "unidentified": unidentified,
                     "count": count,
                     "retry_requested": asked,
-                    "tried_again": again or asked == count,
-                    "next_step": next_step(again=again or asked == count, code=code),
-                    "samples": [
-                        record
-                        for record in records
-                        if (record["error_code"], record["retryable"]) == (code, retryable)
-                    ],
+                    "tried_again": again,
+                    "next_step": next_step(again=again, unidentified=unidentified),
+                    "samples": [each for each in records if _reason_of(each) == reason],
                 },
             )
         return reasons
@@ -156,11 +155,15 @@ def is_tried_again(sync: SyncConfig, code: str, *, retryable: bool) -> bool:
     return code == "unknown" or (retryable and sync.retry_failed_records)
 
 
-def next_step(*, again: bool, code: str) -> str:
-    """Return what becomes of a failed record with this code."""
+def _reason_of(record: Mapping[str, Any]) -> tuple[object, ...]:
+    return record["error_code"], record["retryable"], record["unidentified"]
+
+
+def next_step(*, again: bool, unidentified: bool) -> str:
+    """Return what becomes of failed records of a reason."""
     if again:
         return "the next run tries it again"
-    if code == "missing_identifier":
+    if unidentified:
         return "waits until its values change in the source"
     return "waits until its values change in the source, for retry, or for run-sync --full"
 
@@ -206,7 +209,7 @@ def _cells(row: Mapping[str, Any]) -> list[object]:
 
 def _show_next_commands(session: Session, sync: str, by_code: Iterable[Mapping[str, Any]]) -> None:
     first, *_ = by_code
-    waiting = [each for each in by_code if not each["tried_again"] and _can_be_sent(each)]
+    waiting = [e for e in by_code if not (e["tried_again"] or e["unidentified"])]
     sample = first["samples"][0]
     commands = {
         "what a reason means": ("explain-error", first["error_code"]),
@@ -220,25 +223,24 @@ def _show_next_commands(session: Session, sync: str, by_code: Iterable[Mapping[s
         session.output.say(f"  {what + ':':<{width}} {session.command(*words)}")
 
 
-def _can_be_sent(reason: Mapping[str, Any]) -> bool:
-    return not all(sample["identity"].startswith("row:") for sample in reason["samples"])
-
-
 def _write_csv(records: Iterable[Mapping[str, Any]]) -> None:
     heads = (
         *("primary_key", "identity", "operation", "error_code", "error_reason", "retryable"),
         *("tried_again", "next_try_at", "attempts", "first_failed_at", "last_failed_at"),
         *("first_failed_run_id", "last_failed_run_id", "retry_requested_at"),
     )
-    # Lines end as this machine's do: RFC 4180 says CRLF, but the shell's tools then show it.
-    rows = csv.writer(sys.stdout, lineterminator="\n")
+    # Lines end as this machine's do: RFC 4180 says CRLF, but the shell's tools then show it. All is
+    # quoted: some spreadsheets part cells at a semicolon, and Python before 3.13 leaves a carriage
+    # return bare.
+    rows = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL)
     rows.writerow(heads)
     for record in records:
         rows.writerow([_safe(record[name]) for name in heads])
 
 
 def _safe(value: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    """Return a cell that no spreadsheet takes for a formula, and no terminal for an order."""
+    if not isinstance(value, str):
+        return value
+    text = visible(value) if sys.stdout.isatty() else value
+    return f"'{text}" if text.startswith(_FORMULA) else text

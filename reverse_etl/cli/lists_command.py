@@ -77,7 +77,7 @@ def _document(info: TargetInfo) -> dict[str, Any]:
 
 def _show(session: Session, found: Sequence[TargetInfo]) -> None:
     if not found:
-        session.output.say("the account has no lists")
+        session.output.say("the account has no lists; a run makes the one that its config names")
         return
     rows = [
         [

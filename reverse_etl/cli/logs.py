@@ -43,6 +43,7 @@ def start_log(output: Output, log_format: LogFormat, *, every_run: bool) -> None
         every_run: Whether the steps of runs are wanted, beside what needs attention.
     """
     output.notes_as_json = log_format is LogFormat.JSON
+    output.notes_with_time = every_run
     handler = _Handler(output)
     handler.setFormatter(_Json() if output.notes_as_json else _Text())
     logger = logging.getLogger("reverse_etl")

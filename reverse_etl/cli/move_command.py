@@ -33,7 +33,10 @@ def move(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Move the tables of a sync to another warehouse, so that nothing is sent twice."""
+    """Move the tables of a sync to another warehouse.
+
+    What it knows goes with it, so that nothing is sent twice.
+    """
     from reverse_etl.move import move as move_tables  # noqa: PLC0415 - loads SQLAlchemy
 
     session = session_of(ctx, config, as_json=as_json)

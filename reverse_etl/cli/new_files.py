@@ -37,7 +37,8 @@ def new_files(folder: Path, names: Sequence[str]) -> Iterator[Path]:
                     folder.rmdir()
             raise
     except OSError as error:
-        problem = f"{folder}: nothing can be made there ({error.strerror or type(error).__name__})"
+        why = error.strerror or type(error).__name__
+        problem = f"{_named(folder)}nothing can be made there ({why})"
         raise ConfigError([f"{problem}; name another folder with --folder"]) from None
 
 
@@ -46,9 +47,14 @@ def refuse_taken(folder: Path, names: Sequence[str]) -> None:
     taken = [name for name in names if os.path.lexists(folder / name)]
     if taken:
         are, them = ("is", "it") if len(taken) == 1 else ("are", "them")
-        problem = f"{folder}: {', '.join(taken)} {are} there already; nothing was written"
+        problem = f"{_named(folder)}{', '.join(taken)} {are} there already; nothing was written"
         way_out = f"move {them} away, or name another folder with --folder"
         raise ConfigError([f"{problem}: {way_out}"])
+
+
+def _named(folder: Path) -> str:
+    """Return the beginning of a message about a folder; where the user is needs no name."""
+    return "" if folder == Path() else f"{folder}: "
 
 
 @contextmanager

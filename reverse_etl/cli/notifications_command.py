@@ -31,8 +31,8 @@ def send_test(
     loaded = session.load()
     if not loaded.notifications:
         reason = (
-            f"{loaded.path}: notifications: there are none to test. Add an entry with a url; "
-            "config.example.yaml shows one"
+            f"{loaded.path}: notifications: there are none to test. Add an entry, as in "
+            "notifications: [{url: https://…, format: slack}]"
         )
         raise ConfigError([reason])
     from reverse_etl.alerts import Alerts  # noqa: PLC0415 - loads the engine

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _GAP = "  "
 
+LONGEST_VALUE = 120
+
 
 class Stream(io.FileIO):
     """A standard stream of this process; what it cannot take is left out.
@@ -77,6 +79,7 @@ class Output:
         quiet: Whether neither is wanted: the caller reads ``result``.
         result: What the document of the command holds, in either mode.
         notes_as_json: Whether lines on standard error are JSON objects.
+        notes_with_time: Whether they are lines of a log, which begin with the moment.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -84,6 +87,7 @@ class Output:
         self.json = False
         self.quiet = quiet
         self.notes_as_json = False
+        self.notes_with_time = False
         self.result: Mapping[str, Any] = {}
         self._is_done = False
 
@@ -108,9 +112,9 @@ class Output:
 
     def noted(self, text: str, level: str = "warning") -> str:
         """Return a note as the line that it is on standard error."""
-        if not self.notes_as_json:
-            return visible(text)
         at = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+        if not self.notes_as_json:
+            return f"{at}Z {visible(text)}" if self.notes_with_time else visible(text)
         about = {"at": f"{at}Z", "level": level, "sync": None, "run_id": None}
         return json.dumps({**about, "message": text.removeprefix("warning: ")})
 
@@ -171,6 +175,14 @@ def aligned(rows: Sequence[Sequence[object]]) -> list[str]:
         ]
         lines.append(_GAP.join(cells).rstrip())
     return lines
+
+
+def short(value: object) -> str:
+    """Return a value of the user's for a line of text: one line, and not longer than a glance."""
+    text = "NULL" if value is None else visible(str(value)).replace("\n", "\\n")
+    return (
+        text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}… ({len(text)} characters)"
+    )
 
 
 def moment(value: Any) -> str | None:  # noqa: ANN401 - a datetime of a driver, or None

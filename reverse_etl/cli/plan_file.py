@@ -60,24 +60,29 @@ def read_plan_file(path: Path, sync_name: str) -> PlanFile:
     Raises:
         ConfigError: It cannot be read, is of another version, or of another sync.
     """
-    found = _read(path)
+    found = _read(path, sync_name)
     version, digest = found.get("format_version"), found.get("digest")
     if not (isinstance(version, str) and isinstance(digest, str)):
-        raise ConfigError([f"{path}: is no plan file; write one with: {_plan(path, sync_name)}"])
+        # Not in its place: it is a file of somebody's.
+        new = _plan(Path("plan.json"), sync_name)
+        raise ConfigError([f"{path}: is no plan file; write one with: {new}"])
     if not version.startswith(FORMAT):
         problem = f"{path}: has format {version}, this version reads {FORMAT}x"
         raise ConfigError([f"{problem}; write it again with: {_plan(path, sync_name)}"])
     if found.get("sync") != sync_name:
         problem = f"{path}: is a plan of sync {found.get('sync')}, not of {sync_name}"
-        raise ConfigError([problem])
+        new = _plan(Path(f"{sync_name}.json"), sync_name)
+        raise ConfigError([f"{problem}; write one with: {new}"])
     return PlanFile(digest, found.get("sync_type") == "full")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, sync_name: str) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:
-        raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
+        problem = f"{path}: cannot be read ({error.strerror})"
+        new = _plan(path, sync_name)
+        raise ConfigError([f"{problem}; write a plan with: {new}"]) from None
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from reverse_etl.cli.explain_command import changes_in_words
+from reverse_etl.cli.output import short
 from reverse_etl.cli.plan_file import write_plan_file
 from reverse_etl.cli.session import ConfigOption, JsonOption, Session, SyncArgument, session_of
 from reverse_etl.cli.usable import chosen_syncs, refuse_unusable
@@ -149,15 +151,21 @@ def _duration(seconds: float) -> str:
 
 
 def _show_samples(session: Session, samples: list[Sample]) -> None:
-    if any(sample.changed for sample in samples if sample.operation.value == "update"):
+    if any(changes_in_words(sample) for sample in samples):
         heads = ["identity", "primary key", "what changes"]
-        rows = [[s.identity, s.primary_key, _changes(s)] for s in samples]
-        session.output.table(heads, rows, "    ")
+        changed = [[s.identity, s.primary_key, _changes(s)] for s in samples]
+        session.output.table(heads, changed, "    ")
         return
     # People who left under different mappings have different fields to clear.
     fields = list(dict.fromkeys(name for s in samples for name in s.values))
-    rows = [[s.identity, s.primary_key, *map(s.values.get, fields)] for s in samples]
+    rows = [[s.identity, s.primary_key, *(_shown(s.values, f) for f in fields)] for s in samples]
     session.output.table(["identity", "primary key", *fields], rows, "    ")
+
+
+def _shown(values: Mapping[str, Any], name: str) -> object:
+    """Return a value for a column of a table: as a number, where it is one, else short."""
+    value = values.get(name)
+    return value if value is None or isinstance(value, int) else short(value)
 
 
 def _changes(sample: Sample) -> str:

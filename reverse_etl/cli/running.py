@@ -58,6 +58,10 @@ STYLES = {
 """How a status looks on a terminal; one that is not here wants attention: yellow."""
 
 
+_FOUND_BY_CHECK = {"missing_rights", "source_error", "unauthorized", "unknown_list"}
+"""Codes of what ended a run, and what `check` would have said."""
+
+
 def run_sync(  # noqa: PLR0913 - the options of the command
     ctx: typer.Context,
     syncs: SyncsArgument = None,
@@ -173,18 +177,21 @@ def tell(session: Session, config: Config, report: RunSummary) -> None:
     if report.status == "completed_with_failures":
         why = session.command("failures", report.sync)
         session.output.say(f"  see why with: {why}")
+    if report.error_code in _FOUND_BY_CHECK:
+        again = session.command("check", report.sync)
+        session.output.say(f"  once it is put right, try it without a run: {again}")
     if report.run_id is not None and any(report.planned.values()):
         session.output.say(f"  look further: {_look_further(config, report)}")
 
 
 def _look_further(config: Config, report: RunSummary) -> str:
-    """Return a query that shows every change of a run."""
+    """Return a query that shows every change of a run; the run itself, where none was tried."""
     sync = config.sync(report.sync)
     home = config.warehouses[sync.source.warehouse]
     if home.workspace:
         home = config.warehouses[home.workspace]
-    log = sync.observability.retain_sync_logs
-    table = "sync_log" if log and report.status != "held" else "sync_runs"
+    tried = sum(report.succeeded.values()) + sum(report.failed.values())
+    table = "sync_log" if tried and sync.observability.retain_sync_logs else "sync_runs"
     return (
         f"select * from {home.schema_name}.{table} "  # noqa: S608 - shown, and never run here
         f"where sync_name = '{report.sync}' and sync_run_id = {report.run_id}"

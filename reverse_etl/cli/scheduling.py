@@ -155,7 +155,9 @@ def _finish_due(session: Session, due: _Due, stop: Stop) -> int:
     for name, tick in due.waiting.items():
         session.output.say(f"{name}: next due {moment(tick)}")
     if not (due.waiting or due.reports):
-        session.output.say("no sync has a schedule")
+        session.output.say(
+            "no sync has a schedule; give one a line like schedule: {type: basic, every: 1 hour}"
+        )
     waiting = [{"sync": name, "next_tick": moment(tick)} for name, tick in due.waiting.items()]
     return finish(session, list(due.reports.values()), stop, more={"waiting": waiting})
 
@@ -176,10 +178,11 @@ def serve(  # noqa: PLR0913 - the options of the command
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Run each sync when its schedule says, until told to stop.
+    """Run each sync when its schedule says.
 
-    A changed config is taken over when it is valid. SIGTERM lets the requests on the wire be
-    answered and settled first, for engine.shutdown_seconds at most.
+    It goes on until it is told to stop. A changed config is taken over when it is valid. SIGTERM
+    lets the requests on the wire be answered and settled first, for engine.shutdown_seconds at
+    most.
     """
     from reverse_etl.config.watch import WatchedConfig  # noqa: PLC0415 - loads pydantic
     from reverse_etl.ports import Ports  # noqa: PLC0415 - loads the HTTP client

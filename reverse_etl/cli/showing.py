@@ -126,18 +126,22 @@ def _read_state(tx: Transaction, sync: SyncConfig, clock: Clock) -> _SyncStatus:
     tables = tx.warehouse.tables
     runs = _run_documents(tx, sync.name, 1)
     state = tx.control.rows(control.read_state(tables.state, sync.name))
-    until = state[0].lease_expires_at if state else None
-    # Where a lock proves the lease, nobody can be running: the file could be opened.
-    proven = tx.control.warehouse.capabilities.lock_proves_lease
-    alive = until is not None and not proven and until > tx.now()
     return _SyncStatus(
         sync.name,
         next_tick_of(sync, clock.now()),
         due_since=_due_since(sync, state[0].due_after if state else None, clock.now()),
-        running_until=until if alive else None,
+        running_until=_running_until(tx, state[0].lease_expires_at if state else None),
         last_run=runs[0] if runs else None,
         failed_records_open=int(tx.control.scalar(control.count_open(tables.failed, sync.name))),
     )
+
+
+def _running_until(tx: Transaction, lease_expires_at: datetime | None) -> datetime | None:
+    """Return when the lease of a run under way expires; None where nobody is running."""
+    # Where a lock proves the lease, nobody can be running: the file could be opened.
+    if lease_expires_at is None or tx.control.warehouse.capabilities.lock_proves_lease:
+        return None
+    return lease_expires_at if lease_expires_at > tx.now() else None
 
 
 def _show_states(session: Session, states: Sequence[_SyncStatus]) -> None:
@@ -148,12 +152,23 @@ def _show_states(session: Session, states: Sequence[_SyncStatus]) -> None:
         reason = (state.last_run or {}).get("error_reason")
         if reason:
             session.output.say(f"{state.sync}: {reason}", "yellow")
+        if state.last_run is not None and not state.running_until and _was_killed(state.last_run):
+            session.output.say(_after_kill(session, state.sync, state.last_run), "yellow")
+
+
+def _was_killed(run: Mapping[str, Any]) -> bool:
+    """Whether a run that nobody is running any more has not ended."""
+    return run["status"] in {"planning", "delivering"}
 
 
 def _ended(run: Mapping[str, Any]) -> str:
     """Return the status of a run that nobody is running any more."""
-    was_killed = run["status"] in {"planning", "delivering"}
-    return f"killed while {run['status']}" if was_killed else str(run["status"])
+    return f"killed while {run['status']}" if _was_killed(run) else str(run["status"])
+
+
+def _after_kill(session: Session, sync: str, run: Mapping[str, Any]) -> str:
+    again = session.command("run-sync", sync)
+    return f"{sync}: run {run['sync_run_id']} was killed; the next one settles it first: {again}"
 
 
 def _due_since(sync: SyncConfig, after: datetime | None, now: datetime) -> datetime | None:
@@ -180,19 +195,30 @@ def runs(
     session = session_of(ctx, config, as_json=as_json)
     loaded = session.load()
     chosen_syncs(loaded, [sync], every=False)
-    with reading(loaded, loaded.sync(sync).source.warehouse, SystemClock()) as tx:
+    configured, clock = loaded.sync(sync), SystemClock()
+    with reading(loaded, configured.source.warehouse, clock) as tx:
         known = tx.warehouse.is_prepared(tx)
         found = _run_documents(tx, sync, limit) if known else []
+        is_running = known and _read_state(tx, configured, clock).running_until is not None
     session.output.document({"sync": sync, "runs": found})
     if not found:
-        session.output.say(f"{sync} never ran: {session.command('run-sync', sync)}")
+        session.output.say(f"{sync} never ran; run it with: {session.command('run-sync', sync)}")
         return 0
+    _show_runs(session, sync, found, is_running=is_running)
+    return 0
+
+
+def _show_runs(
+    session: Session, sync: str, found: Sequence[Mapping[str, Any]], *, is_running: bool
+) -> None:
     counts = ["inserts", "updates", "deletes", "failed", "requests"]
     heads = ["run", "status", "started (UTC)", *counts, "error"]
-    session.output.table(heads, [_run_row(run) for run in found], "")
-    if found[0]["error_reason"]:
-        session.output.say(f"run {found[0]['sync_run_id']}: {found[0]['error_reason']}")
-    return 0
+    session.output.table(heads, [_run_row(run, is_running=is_running) for run in found], "")
+    newest = found[0]
+    if newest["error_reason"]:
+        session.output.say(f"run {newest['sync_run_id']}: {newest['error_reason']}")
+    if _was_killed(newest) and not is_running:
+        session.output.say(_after_kill(session, sync, newest), "yellow")
 
 
 def _run_documents(tx: Transaction, sync_name: str, limit: int) -> list[dict[str, Any]]:
@@ -203,8 +229,9 @@ def _run_documents(tx: Transaction, sync_name: str, limit: int) -> list[dict[str
     return [document_of(row) for row in rows]
 
 
-def _run_row(run: Mapping[str, Any]) -> list[object]:
+def _run_row(run: Mapping[str, Any], *, is_running: bool) -> list[object]:
     succeeded = [run[f"{operation}s_succeeded"] for operation in _OPERATIONS]
     failed = sum(run[f"{operation}s_failed"] for operation in _OPERATIONS)
-    head = [run["sync_run_id"], run["status"], run["started_at"]]
+    status = run["status"] if is_running else _ended(run)
+    head = [run["sync_run_id"], status, run["started_at"]]
     return [*head, *succeeded, failed, run["requests_sent"], run["error_code"]]

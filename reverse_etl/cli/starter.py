@@ -76,7 +76,8 @@ syncs:
     fields:
       country: country
       churnRisk: {column: churn_risk, null: clear}   # NULL removes it; by default it stays
-      lifetimeValue: lifetime_value
+      # Iterable keeps the type of a field's first value for good, so it is worth writing.
+      lifetimeValue: {column: lifetime_value, type: double}
 """
 
 _ENV_HEAD = """\

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -45,15 +46,21 @@ def refuse_unusable(config: Config, names: Sequence[str]) -> None:
 
     problems: list[str] = []
     for name in names:
-        try:
+        with _noting(problems, config, name, "destination"):
             config.bind(name)
+        with _noting(problems, config, name, "source.warehouse"):
             warehouse.refuse_unusable(config, config.sync(name).source.warehouse)
-        except ConfigError as error:
-            problems += [_placed(config, name, problem) for problem in error.problems]
     if problems:
         raise ConfigError(problems)
 
 
-def _placed(config: Config, sync_name: str, problem: str) -> str:
-    place = f"{config.path}: "
-    return problem if problem.startswith(place) else f"{place}syncs.{sync_name}: {problem}"
+@contextmanager
+def _noting(problems: list[str], config: Config, sync_name: str, key: str) -> Iterator[None]:
+    """Add what is wrong with a key of a sync to the problems, with its place."""
+    try:
+        yield
+    except ConfigError as error:
+        place = config.sync(sync_name).place(key) or config.path
+        for problem in error.problems:
+            is_placed = problem.startswith(f"{config.path}:")
+            problems.append(problem if is_placed else f"{place}: syncs.{sync_name}: {problem}")

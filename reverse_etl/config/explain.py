@@ -26,7 +26,7 @@ _SECRET_KEY = re.compile(
     r"(?:^|_)(?:api_?key|secret|token|password|credentials?|url)$", re.IGNORECASE
 )
 # A key that slipped into the place of a name, as in ${…}: long, without a break, with a digit.
-_LOOKS_SECRET = re.compile(r"(?=[A-Za-z]*[0-9])[A-Za-z0-9]{24,}")
+_LOOKS_SECRET = re.compile(r"(?=[A-Za-z]*[0-9])[A-Za-z0-9]{24,}…?")
 
 
 _EXPECTED = {

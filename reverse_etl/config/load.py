@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -340,12 +341,21 @@ class _Load:
 
     def _places(self, path: KeyPath) -> dict[str, str]:
         """Return where the keys of a sync stand, by their path below it."""
-        length, found = len(path), {}
+        found = {}
+        for key in self._keys_by_sync.get(path, ()):
+            where = self._document.position(key)
+            name = ".".join(map(str, key[len(path) :]))
+            found[name] = f"{self._path}:{where.line}:{where.column}"
+        return found
+
+    @cached_property
+    def _keys_by_sync(self) -> dict[KeyPath, list[KeyPath]]:
+        """Return the paths of the file by the sync that they are below, looked through once."""
+        found: dict[KeyPath, list[KeyPath]] = {}
         for key in self._document.positions:
-            if key[:length] == path and len(key) > length:
-                where = self._document.position(key)
-                name = ".".join(map(str, key[length:]))
-                found[name] = f"{self._path}:{where.line}:{where.column}"
+            sync = key[:2]
+            if len(key) > len(sync) and sync[0] == "syncs":
+                found.setdefault(sync, []).append(key)
         return found
 
     def _settings(self, path: KeyPath) -> DestinationSettings | None:
@@ -472,17 +482,20 @@ class _Load:
         self, destinations: Mapping[str, AccountSettings], syncs: Mapping[str, SyncConfig]
     ) -> None:
         """Warn of two syncs that keep one thing equal to two queries."""
-        first: dict[tuple[str, ...], str] = {}
+        first: dict[tuple[str, ...], SyncConfig] = {}
         for name, sync in syncs.items():
             whole = sync.destination.whole()
-            if whole is None or sync.mode == "upsert":
+            if whole is None:
                 continue
             account = destinations[sync.destination.name]
-            other = first.setdefault((account.type, account.url(), *whole), name)
-            if other != name:
+            # Two projects may each have a list of that name; a key is of one project.
+            key = account.api_key.get_secret_value() if account.api_key else ""
+            other = first.setdefault((account.type, account.url(), key, *whole), sync)
+            if other is not sync and "mirror" in {sync.mode, other.mode}:
                 message = (
-                    f"the sync {other} mirrors the same {whole[0]} ({whole[1]}): each takes off "
-                    "whom the other one adds. Write one query for both, or use mode: upsert"
+                    f"the sync {other.name} writes to the same {whole[0]} ({whole[1]}): one in "
+                    "mode: mirror takes off whom it has added, though the other one wants them. "
+                    "Write one query for both, or use mode: upsert in both"
                 )
                 path = ("syncs", name, "destination", whole[0])
                 self._warnings.append(self._problems.line(path, message))

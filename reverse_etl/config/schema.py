@@ -8,6 +8,7 @@ in a message: it may be a secret or come from the environment.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -380,6 +381,16 @@ class SourceConfig(_Model):
     def relation(self) -> str | None:
         """The SQL name of the dbt model's table, already quoted; None without ``dbt_model``."""
         return self._dbt_node.relation if self._dbt_node else None
+
+    def stored_key(self, text: str) -> str:
+        """Return a primary key as our tables have it: one of several columns is compact JSON."""
+        if len(self.primary_key) == 1:
+            return text
+        try:
+            parts = json.loads(text)
+        except ValueError:
+            return text
+        return json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
 
     def resolved(self, node: DbtNode, manifest: Path) -> SourceConfig:
         """Return a copy that knows what was found for ``dbt_model``, and in which file."""

@@ -55,6 +55,8 @@ _OURS = {
     "accept-encoding": "gzip",
     "content-type": "application/json",
 }
+# How Python begins the text of an error of the system; the rest of it is for a person.
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 # What the names of httpcore's errors mean to a person.
@@ -123,6 +125,7 @@ class HttpTransport:
             ValueError: A URL that would give the key away, or a header HTTP cannot carry.
         """
         self._host = _checked_host(base_url)
+        self._is_local = _is_loopback(urlsplit(base_url).hostname or "")
         self._requests = _Requests(base_url, _checked(headers))
         self._redact = _Redactor(secrets)
         self._max_bytes = max_response_bytes
@@ -235,14 +238,20 @@ class HttpTransport:
         except httpcore.TimeoutException:
             return _timed_out(job, sent=True)
         except httpcore.ConnectError as error:
-            detail = self._redact.text(" ".join(str(error).split()))
-            return NoAnswer(f"cannot connect to {self._host}: {detail}", maybe_applied=False)
+            return NoAnswer(self._not_connected(error), maybe_applied=False)
         except _UnreadableError as error:
             return NoAnswer(str(error))
         # Not the text of these: it may quote headers, ours or the server's.
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             how = _BREAKS.get(_kind(error), _kind(error))
             return NoAnswer(f"the connection broke before the answer was complete: {how}")
+
+    def _not_connected(self, error: httpcore.ConnectError) -> str:
+        """Return why there is no connection, and on this machine who may not have been started."""
+        detail = _ERRNO.sub("", self._redact.text(" ".join(str(error).split())))
+        refused = any(isinstance(cause, ConnectionRefusedError) for cause in error.args)
+        hint = " (is `reverse-etl sandbox` running?)" if refused and self._is_local else ""
+        return f"cannot connect to {self._host}: {detail}{hint}"
 
     def _send(self, job: _Job) -> Response:
         incoming = self._pool.handle_request(self._requests.made(job))

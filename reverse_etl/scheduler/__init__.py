@@ -139,7 +139,8 @@ class Scheduler:
             while not self._ports.stop():
                 self.turn(pool, chores)
                 self._rest()
-            _logger.info("stopping: %d running", self._running)
+            if self._running:
+                _logger.info("waiting for the runs under way: %d", self._running)
             chores.shutdown(wait=False, cancel_futures=True)
         self._collect()
 

@@ -220,7 +220,7 @@ class DuckDBWarehouse(Warehouse):
             except duckdb.IOException as error:
                 holder = re.search(r"PID (\d+)", str(error))
                 if "Could not set lock" not in str(error):
-                    raise WarehouseError(_cannot_open(path, error)) from None
+                    raise WarehouseError(_cannot_open(path, error, read_only=read_only)) from None
                 if waited >= FILE_WAIT_SECONDS:
                     who = f"process {holder[1]}" if holder else "another process"
                     raise Busy(
@@ -229,7 +229,7 @@ class DuckDBWarehouse(Warehouse):
                     ) from None
             except duckdb.Error as error:
                 if not (read_only and "different configuration" in str(error)):
-                    raise WarehouseError(_cannot_open(path, error)) from None
+                    raise WarehouseError(_cannot_open(path, error, read_only=read_only)) from None
                 # This process has it open for writing already: it is the source of a workspace
                 # that its tables move to. Nothing is written through a look anyway.
                 read_only = False
@@ -408,8 +408,9 @@ def _native(connection: Connection) -> duckdb.DuckDBPyConnection:
     return native
 
 
-def _cannot_open(path: str, error: Exception) -> str:
-    if not Path(path).exists() and Path(path).parent.is_dir():
+def _cannot_open(path: str, error: Exception, *, read_only: bool) -> str:
+    # For writing it would have been made; and "md:" is no file at all.
+    if read_only and not Path(path).exists() and Path(path).parent.is_dir() and ":" not in path:
         return (
             f"there is no DuckDB file {path}. Put the url of the warehouse right; a file of that "
             "name is made by the first run"

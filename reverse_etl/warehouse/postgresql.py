@@ -222,8 +222,14 @@ class PostgreSQLWarehouse(Warehouse):
         """Return the engine.
 
         Raises:
-            WarehouseError: The driver is missing.
+            WarehouseError: The driver is missing, or another one is named.
         """
+        _, _, driver = self.url.drivername.partition("+")
+        if driver != "psycopg":
+            raise WarehouseError(
+                f"PostgreSQL is spoken to over psycopg, not {driver}: write postgresql://… in the "
+                "url of the warehouse",
+            )
         try:
             engine = super().make_engine()
         except ModuleNotFoundError as error:

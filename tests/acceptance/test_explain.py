@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from connectors.iterable.sandbox import Fault
+from reverse_etl.cli.explain_command import changes_in_words
 from reverse_etl.connector import Operation
-from reverse_etl.life import Life, Person, explain
+from reverse_etl.life import MOST, Life, OpenChange, Person, explain
 from reverse_etl.ports import Ports
 from tests.world import SYNC
 
@@ -55,7 +56,7 @@ def test_a_life_in_order(world: World) -> None:
     assert person.joined is not None
     assert person.joined.run_id == 1
     assert person.planned is not None
-    assert person.planned.changed == {"plan": ("gold", "basic")}
+    assert changes_in_words(person.planned) == "plan: gold → basic"
     world.run()
     person = one(world, "ada@x.com")
     assert operations(person) == [(1, "insert", "succeeded"), (2, "update", "succeeded")]
@@ -108,11 +109,108 @@ def test_after_a_kill_nobody_knows(world: World) -> None:
     world.die(after=1)
     world.bury()
     person = one(world, "ada@x.com")
-    assert (person.state, person.unconfirmed) == ("unsure", "insert")
+    assert (person.state, person.open) == ("unsure", OpenChange("insert"))
     assert person.planned is not None
     assert person.planned.retry
     world.run()
     assert one(world, "ada@x.com").state == "there"
+
+
+def in_small_steps(world: World, *names: str) -> None:
+    """Send one person in a request, with a checkpoint whenever there can be one."""
+    world.engine = {"checkpoint_seconds": 0.001}
+    world.one_by_one()
+    world.put_emails(*names)
+
+
+MANY = [f"p{n:02}" for n in range(12)]
+SETTLING = "INSERT INTO reverse_etl.sync_log"
+
+
+@duckdb_only
+@pytest.mark.parametrize(("bucket", "again"), [("invalidData", False), ("notFound", True)])
+def test_a_refusal_that_is_not_settled_is_told(world: World, bucket: str, *, again: bool) -> None:
+    """It is in no log and no failed record yet: the run was killed while it settled."""
+    world.faults = [Fault("refuse", identifiers=("ada@x.com",), bucket=bucket)]
+    in_small_steps(world, "ada", *MANY)
+    assert world.die_at(SETTLING)
+    life = told(world, identity="ada@x.com")
+    (person,) = life.people
+    assert person.state == "not_there"
+    assert person.open is not None
+    assert person.open.status == "failed"
+    assert life.unfinished_run_id == 1
+    assert one(world, "p03@x.com").state == "there"
+    world.bury()
+    world.faults = []
+    world.run()
+    person = one(world, "ada@x.com")
+    assert (person.state, person.open) == ("there" if again else "not_there", None)
+
+
+@duckdb_only
+def test_a_removal_that_is_not_settled_is_told(world: World) -> None:
+    in_small_steps(world, *MANY)
+    world.run()
+    world.put_emails("p11")
+    assert world.die_at(SETTLING)
+    person = one(world, "p00@x.com")
+    assert person.open == OpenChange("delete", "succeeded")
+    assert person.state == "not_there"
+    assert "p00@x.com" not in world.members()
+
+
+@duckdb_only
+def test_lines_of_another_account_are_no_proof(world: World) -> None:
+    world.put_emails("ada", "bob")
+    world.run()
+    world.sync["destination"] = {**world.sync["destination"], "list": {"name": "Another"}}
+    world.checks_members = False
+    world.put_emails("ada")
+    world.run(full=True)
+    assert one(world, "bob@x.com").state == "former"
+
+
+def test_a_key_that_many_share_is_told_in_part(world: World) -> None:
+    world.sync["source"] = {**world.sync["source"], "primary_key": "plan"}
+    world.put(*({"email": f"p{n}@x.com", "plan": "gold"} for n in range(3 * MOST)))
+    for _ in range(2):
+        life = told(world, primary_key="gold")
+        assert (len(life.rows), len(life.people), life.is_cut) == (MOST, MOST, True)
+        world.run()
+
+
+def test_a_key_of_several_columns_is_json_however_it_is_spaced(world: World) -> None:
+    world.sync["source"] = {**world.sync["source"], "primary_key": ["plan", "id"]}
+    world.put({"email": "ada@x.com", "plan": 'a"b'})
+    world.run()
+    for text in ('["a\\"b",1]', '[ "a\\"b", 1 ]'):
+        assert [person.identity for person in told(world, primary_key=text).people] == ["ada@x.com"]
+
+
+@duckdb_only
+def test_what_an_update_does_not_send_is_no_change(world: World) -> None:
+    """A NULL is skipped unless the mapping says otherwise; the profile keeps its value."""
+    world.put(ADA, BOB)
+    world.run()
+    world.put({**ADA, "plan": None}, BOB)
+    planned = one(world, "ada@x.com").planned
+    assert planned is not None
+    assert changes_in_words(planned) == "plan: gold → NULL (left as it is)"
+    world.sync["fields"] = {"plan": {"column": "plan", "null": "clear"}, "town": "city"}
+    planned = one(world, "ada@x.com").planned
+    assert planned is not None
+    assert changes_in_words(planned) == "plan: gold → cleared, town: NULL (left as it is)"
+
+
+@duckdb_only
+def test_another_address_of_a_user_is_a_change(hybrid: World) -> None:
+    hybrid.put({"user_id": "u1", "email": "ada@x.com", "plan": "gold"})
+    hybrid.run()
+    hybrid.put({"user_id": "u1", "email": "ada@new.com", "plan": "gold"})
+    planned = one(hybrid, "u1").planned
+    assert planned is not None
+    assert changes_in_words(planned) == "email: ada@x.com → ada@new.com"
 
 
 def test_a_row_that_lost_to_another(world: World) -> None:

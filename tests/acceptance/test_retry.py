@@ -152,5 +152,7 @@ def test_retry_works_where_retries_are_switched_off(world: World) -> None:
 
 def test_asking_before_the_first_run_finds_nothing(world: World) -> None:
     world.put_emails("ada")
+    before = world.tables()
     assert ask(world) == Requested()
+    assert world.tables() == before, "and makes nothing"
     assert world.run().succeeded == world.changes(insert=1)

@@ -420,15 +420,17 @@ def of_looks(warehouse: Warehouse) -> dict[str, list[Statement]]:
             looks.sample_plan(plan, None, "insert", 10),
         ],
         "find_in_plan": [looks.find_in_plan(plan, was, some)],
-        "find_in_snapshot": [looks.find_in_snapshot(was, some, "7")],
-        "find_refused": [looks.find_refused(now.refused, some, None)],
+        "find_in_snapshot": [looks.find_in_snapshot(was, some, "7", 21)],
+        "find_refused": [looks.find_refused(now.refused, some, None, 21)],
         "refused": [looks.refused_by_reason(now.refused), looks.sample_refused(now.refused, 3)],
         "retries_by_reason": [looks.retries_by_reason(now.changes, tables.failed, SYNC)],
         "one_person": [
-            looks.log_of(tables.log, SYNC, some, "7"),
-            looks.failed_records_of(tables.failed, SYNC, some, "7"),
+            looks.known_under(tables.log, SYNC, "7", 21),
+            looks.known_under(before.snapshot, None, "7", 21),
+            looks.log_of(tables.log, SYNC, some),
+            looks.failed_records_of(tables.failed, SYNC, some),
             looks.residue_of(tables.residue, SYNC, 4, some),
-            looks.unconfirmed_of(before.changes, before.outcomes, 90, some),
+            looks.planned_of(before.changes, before.outcomes, some),
         ],
     }
 

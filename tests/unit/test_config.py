@@ -561,12 +561,13 @@ warehouses:
   local: {{url: "duckdb:///w.duckdb"}}
 destinations:
   iterable: {{type: iterable, api_key: "${{SMALL_KEY}}"}}
-  twin: {{type: iterable, api_key: "${{SMALL_KEY}}", data_center: {center}}}
+  twin: {{type: iterable, api_key: "{key}", data_center: {center}}}
 syncs:
   first:
     source: {{warehouse: local, table: vip, primary_key: id}}
     destination: {{name: iterable, object: list, list: {{name: VIP}}}}
     identifiers: {{email: email}}
+    mode: {first}
   second:
     source: {{warehouse: local, table: vip, primary_key: id}}
     destination: {{name: {account}, object: list, list: {{name: {name}}}}}
@@ -582,20 +583,31 @@ syncs:
         ({"account": "twin"}, True),
         ({"account": "twin", "center": "eu"}, False),
         ({"name": "Others"}, False),
-        ({"mode": "upsert"}, False),
+        ({"account": "twin", "key": "${OTHER_KEY}"}, False),
+        ({"mode": "upsert"}, True),
+        ({"mode": "upsert", "first": "upsert"}, False),
     ],
 )
 def test_two_syncs_that_mirror_one_list_are_told(
     write: Write, changes: dict[str, str], *, rivals: bool
 ) -> None:
-    usual = {"account": "iterable", "center": "us", "name": "VIP", "mode": "mirror"}
+    usual = {
+        "account": "iterable",
+        "center": "us",
+        "name": "VIP",
+        "mode": "mirror",
+        "first": "mirror",
+        "key": "${SMALL_KEY}",
+    }
     path = write(TWO_LISTS.format(**(usual | changes)))
     told = (
-        "syncs.second.destination.list: the sync first mirrors the same list ('VIP'): each takes "
-        "off whom the other one adds. Write one query for both, or use mode: upsert"
+        "syncs.second.destination.list: the sync first writes to the same list ('VIP'): one in "
+        "mode: mirror takes off whom it has added, though the other one wants them. Write one "
+        "query for both, or use mode: upsert in both"
     )
-    warnings = load_config(path, KEY | {"SMALL_KEY": "a" * 32}).warnings
-    assert [re.sub(r"^.*config\.yaml:13:\d+: ", "", line) for line in warnings] == [told] * rivals
+    variables = {"SMALL_KEY": "a" * 32, "OTHER_KEY": "b" * 32}
+    warnings = load_config(path, variables).warnings
+    assert [re.sub(r"^.*config\.yaml:14:\d+: ", "", line) for line in warnings] == [told] * rivals
 
 
 def test_a_sync_knows_where_its_keys_stand(write: Write) -> None:

@@ -277,25 +277,25 @@ def read_failed(failed: Table, chosen: Collection[Expression], limit: int | None
 
 
 def sample_failures(failed: Table, chosen: Collection[Expression], count: int) -> Chosen:
-    """Read some failed records of each error code, the newest first."""
+    """Read some failed records of each reason, the newest first."""
     row = failed.c
     newest = (row.last_failed_run_id.desc(), row.identity)
-    place = func.row_number().over(partition_by=row.error_code, order_by=newest)
+    place = func.row_number().over(partition_by=_reason(row), order_by=newest)
     placed = select(failed, place.label("place")).where(*chosen).subquery("placed")
     columns = [placed.c[column.name] for column in failed.c]
     return select(*columns).where(placed.c.place <= count).order_by(placed.c.place)
 
 
 def failures_by_reason(failed: Table, chosen: Collection[Expression]) -> Chosen:
-    """Count failed records by error code, and how many of them somebody asks for."""
-    row = failed.c
-    asked = func.count(row.retry_requested_at)
-    return (
-        select(row.error_code, row.retryable, func.count(), asked)
-        .where(*chosen)
-        .group_by(row.error_code, row.retryable)
-        .order_by(func.count().desc(), row.error_code)
-    )
+    """Count failed records by reason, and how many of them somebody asks for."""
+    reason, asked = _reason(failed.c), func.count(failed.c.retry_requested_at)
+    counted = select(*reason, func.count(), asked).where(*chosen).group_by(*reason)
+    return counted.order_by(func.count().desc(), failed.c.error_code)
+
+
+def _reason(row: Any) -> list[Expression]:  # noqa: ANN401 - columns
+    """Return what tells the reasons of failed records apart: one code may be of two kinds."""
+    return [row.error_code, row.retryable, row.unidentified]
 
 
 def matching_failures(failed: Table, chosen: Collection[Expression]) -> Chosen:

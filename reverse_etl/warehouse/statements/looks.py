@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, String, and_, case, cast, func, literal, or_, select
+from sqlalchemy import BigInteger, String, and_, case, cast, func, literal, null, or_, select
 
 from reverse_etl.warehouse.shape import Kind
 
@@ -46,8 +46,9 @@ def sample_plan(plan: Mapped, before: Mapped | None, operation: str, count: int)
         count: At most so many.
 
     Returns:
-        ``_identity``, ``_primary_key``, ``_operation``, ``_retry``, ``_fields``, whether the
-        snapshot before has the person, the plan's columns, and those of the snapshot.
+        ``_identity``, ``_alias``, ``_primary_key``, ``_operation``, ``_retry``, ``_fields``;
+        whether the snapshot before has the person, and with which alias; the plan's columns, and
+        those of the snapshot.
     """
     chosen = _planned(plan, before).where(plan.table.c["_operation"] == operation)
     return chosen.order_by(plan.table.c["_seq"]).limit(count)
@@ -61,35 +62,39 @@ def find_in_plan(plan: Mapped, before: Mapped | None, identities: Collection[str
 
 def _planned(plan: Mapped, before: Mapped | None) -> Chosen:
     changes = plan.table.c
-    names = ("_identity", "_primary_key", "_operation", "_retry", "_fields")
+    names = ("_identity", "_alias", "_primary_key", "_operation", "_retry", "_fields")
     ours = [changes[name] for name in names]
     if before is None:
-        return select(*ours, literal(0).label("_known"), *plan.values())
+        nobody = (literal(0).label("_known"), cast(null(), String).label("_was_alias"))
+        return select(*ours, *nobody, *plan.values())
     was = Mapped(before.table.alias("was"), before.columns)
     known = case((was.table.c["_identity"].is_not(None), 1), else_=0).label("_known")
     joined = plan.table.outerjoin(was.table, was.table.c["_identity"] == changes["_identity"])
     values = [value.label(f"now_{n}") for n, value in enumerate(plan.values())]
     older = [value.label(f"was_{n}") for n, value in enumerate(was.values())]
-    return select(*ours, known, *values, *older).select_from(joined)
+    alias = was.table.c["_alias"].label("_was_alias")
+    return select(*ours, known, alias, *values, *older).select_from(joined)
 
 
 def find_in_snapshot(
-    snapshot: Mapped, identities: Collection[str], primary_key: str | None = None
+    snapshot: Mapped, identities: Collection[str], primary_key: str | None, most: int
 ) -> Chosen:
-    """The rows of some people, or with a primary key: identity, primary key, columns."""
+    """Some rows of some people, or with a primary key: identity, primary key, columns."""
     rows = snapshot.table.c
     ours = [rows["_identity"], rows["_primary_key"]]
-    return select(*ours, *snapshot.values()).where(_is_named(rows, identities, primary_key))
+    chosen = select(*ours, *snapshot.values()).where(_is_named(rows, identities, primary_key))
+    return chosen.order_by(rows["_identity"]).limit(most)
 
 
 def find_refused(
-    refused: TableClause, identities: Collection[str], primary_key: str | None
+    refused: TableClause, identities: Collection[str], primary_key: str | None, most: int
 ) -> Chosen:
-    """The refused rows of some people, or with a primary key."""
+    """Some refused rows of some people, or with a primary key."""
     rows = refused.c
     names = ("_identity", "_primary_key", "_error_code", "_error_reason")
     chosen = select(*(rows[name] for name in names))
-    return chosen.where(_is_named(rows, identities, primary_key))
+    chosen = chosen.where(_is_named(rows, identities, primary_key))
+    return chosen.order_by(rows["_identity"], rows["_primary_key"]).limit(most)
 
 
 def refused_by_reason(refused: TableClause) -> Chosen:
@@ -131,23 +136,32 @@ def retries_by_reason(changes: TableClause, failed: FromClause, sync_name: str) 
 # --- one person ----------------------------------------------------------------------------
 
 
-def log_of(
-    log: Table, sync_name: str, identities: Collection[str], primary_key: str | None
-) -> Chosen:
-    """Every line of some people, or of a row, in order."""
-    named = _either(log.c.identity.in_(identities), log.c.primary_key, primary_key)
-    return (
-        select(log)
-        .where(log.c.sync_name == sync_name, named)
-        .order_by(log.c.sync_run_id, log.c.primary_key)
-    )
+def known_under(table: FromClause, sync_name: str | None, primary_key: str, most: int) -> Chosen:
+    """Some of those whom a table knows under a primary key, once each.
+
+    Args:
+        table: ``sync_log`` or ``failed_records``; or a snapshot, without a sync's name.
+        sync_name: The sync.
+        primary_key: The key.
+        most: At most so many.
+    """
+    mark = "" if sync_name else "_"
+    identity, key = table.c[f"{mark}identity"], table.c[f"{mark}primary_key"]
+    mine = [table.c["sync_name"] == sync_name] if sync_name else []
+    chosen = select(identity).where(*mine, key == primary_key).distinct()
+    return chosen.order_by(identity).limit(most)
 
 
-def failed_records_of(
-    failed: Table, sync_name: str, identities: Collection[str], primary_key: str | None
-) -> Chosen:
-    """The failed records of some people, or of a row."""
-    named = _either(failed.c.identity.in_(identities), failed.c.primary_key, primary_key)
+def log_of(log: Table, sync_name: str, identities: Collection[str]) -> Chosen:
+    """Every line of some people, in order."""
+    named = log.c.identity.in_(identities)
+    lines = select(log).where(log.c.sync_name == sync_name, named)
+    return lines.order_by(log.c.sync_run_id, log.c.primary_key)
+
+
+def failed_records_of(failed: Table, sync_name: str, identities: Collection[str]) -> Chosen:
+    """The failed records of some people."""
+    named = failed.c.identity.in_(identities)
     return select(failed).where(failed.c.sync_name == sync_name, named).order_by(failed.c.identity)
 
 
@@ -158,17 +172,13 @@ def residue_of(residue: Table, sync_name: str, run_id: int, identities: Collecti
     return select(rows.identity).where(*mine, rows.identity.in_(identities))
 
 
-def unconfirmed_of(
-    changes: TableClause, outcomes: TableClause, position: int, identities: Collection[str]
-) -> Chosen:
-    """What the last committed plan has for some people that is not settled."""
-    settled = outcomes.c["seq"] == changes.c["_seq"]
-    chosen = select(changes.c["_identity"], changes.c["_operation"])
-    return chosen.select_from(changes.outerjoin(outcomes, settled)).where(
-        changes.c["_seq"] > position,
-        changes.c["_identity"].in_(identities),
-        outcomes.c["seq"].is_(None),
-    )
+def planned_of(changes: TableClause, outcomes: TableClause, identities: Collection[str]) -> Chosen:
+    """What the last committed plan has for some people, each with its outcome, if it has one."""
+    ours = [changes.c[name] for name in ("_identity", "_seq", "_operation")]
+    told = [outcomes.c[name] for name in ("status", "error_code")]
+    joined = changes.outerjoin(outcomes, outcomes.c["seq"] == changes.c["_seq"])
+    chosen = select(*ours, *told).select_from(joined)
+    return chosen.where(changes.c["_identity"].in_(identities))
 
 
 def _is_named(rows: Any, identities: Collection[str], primary_key: str | None) -> Expression:  # noqa: ANN401 - columns

@@ -34,7 +34,7 @@ FROM (
     `failed_records`.`unidentified` AS `unidentified`,
     `failed_records`.`fields` AS `fields`,
     `failed_records`.`retry_requested_at` AS `retry_requested_at`,
-    row_number() OVER (PARTITION BY `failed_records`.`error_code` ORDER BY `failed_records`.`last_failed_run_id` DESC, `failed_records`.`identity`) AS `place`
+    row_number() OVER (PARTITION BY `failed_records`.`error_code`, `failed_records`.`retryable`, `failed_records`.`unidentified` ORDER BY `failed_records`.`last_failed_run_id` DESC, `failed_records`.`identity`) AS `place`
   FROM `reverse_etl`.`failed_records`
   WHERE `failed_records`.`sync_name` = 'vip'
 ) AS `placed`

@@ -2,6 +2,7 @@
 -- executed by the service. Lines are broken for reading.
 
 SELECT `changes_vip_5`.`_identity`,
+  `changes_vip_5`.`_alias`,
   `changes_vip_5`.`_primary_key`,
   `changes_vip_5`.`_operation`,
   `changes_vip_5`.`_retry`,
@@ -9,6 +10,7 @@ SELECT `changes_vip_5`.`_identity`,
   CASE
     WHEN (`was`.`_identity` IS NOT NULL) THEN 1
     ELSE 0 END AS `_known`,
+  `was`.`_alias` AS `_was_alias`,
   CAST(`changes_vip_5`.`email` AS STRING) AS `now_0`,
   CAST(`changes_vip_5`.`plan` AS STRING) AS `now_1`,
   `changes_vip_5`.`score` AS `now_2`,

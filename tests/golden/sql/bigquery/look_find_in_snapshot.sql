@@ -8,4 +8,6 @@ SELECT `snapshot_vip_4`.`_identity`,
   `snapshot_vip_4`.`score`
 FROM `reverse_etl`.`snapshot_vip_4`
 WHERE `snapshot_vip_4`.`_identity` IN ('ada@x.com', "o'hara@x.com")
-    OR `snapshot_vip_4`.`_primary_key` = '7';
+    OR `snapshot_vip_4`.`_primary_key` = '7'
+ORDER BY `snapshot_vip_4`.`_identity`
+LIMIT 21;

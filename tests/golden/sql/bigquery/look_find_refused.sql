@@ -6,4 +6,7 @@ SELECT `refused_vip_5`.`_identity`,
   `refused_vip_5`.`_error_code`,
   `refused_vip_5`.`_error_reason`
 FROM `reverse_etl`.`refused_vip_5`
-WHERE `refused_vip_5`.`_identity` IN ('ada@x.com', "o'hara@x.com");
+WHERE `refused_vip_5`.`_identity` IN ('ada@x.com', "o'hara@x.com")
+ORDER BY `refused_vip_5`.`_identity`,
+  `refused_vip_5`.`_primary_key`
+LIMIT 21;

@@ -1,6 +1,19 @@
 -- bigquery: only text. Written from the documentation; no statement here was ever
 -- executed by the service. Lines are broken for reading.
 
+SELECT DISTINCT `sync_log`.`identity`
+FROM `reverse_etl`.`sync_log`
+WHERE `sync_log`.`sync_name` = 'vip'
+    AND `sync_log`.`primary_key` = '7'
+ORDER BY `sync_log`.`identity`
+LIMIT 21;
+
+SELECT DISTINCT `snapshot_vip_4`.`_identity`
+FROM `reverse_etl`.`snapshot_vip_4`
+WHERE `snapshot_vip_4`.`_primary_key` = '7'
+ORDER BY `snapshot_vip_4`.`_identity`
+LIMIT 21;
+
 SELECT `sync_log`.`sync_name`,
   `sync_log`.`sync_run_id`,
   `sync_log`.`primary_key`,
@@ -14,7 +27,7 @@ SELECT `sync_log`.`sync_name`,
   `sync_log`.`sync_finished_at`
 FROM `reverse_etl`.`sync_log`
 WHERE `sync_log`.`sync_name` = 'vip'
-    AND (`sync_log`.`identity` IN ('ada@x.com', "o'hara@x.com") OR `sync_log`.`primary_key` = '7')
+    AND `sync_log`.`identity` IN ('ada@x.com', "o'hara@x.com")
 ORDER BY `sync_log`.`sync_run_id`,
   `sync_log`.`primary_key`;
 
@@ -36,7 +49,7 @@ SELECT `failed_records`.`sync_name`,
   `failed_records`.`retry_requested_at`
 FROM `reverse_etl`.`failed_records`
 WHERE `failed_records`.`sync_name` = 'vip'
-    AND (`failed_records`.`identity` IN ('ada@x.com', "o'hara@x.com") OR `failed_records`.`primary_key` = '7')
+    AND `failed_records`.`identity` IN ('ada@x.com', "o'hara@x.com")
 ORDER BY `failed_records`.`identity`;
 
 SELECT `residue`.`identity`
@@ -46,9 +59,10 @@ WHERE `residue`.`sync_name` = 'vip'
     AND `residue`.`identity` IN ('ada@x.com', "o'hara@x.com");
 
 SELECT `changes_vip_4`.`_identity`,
-  `changes_vip_4`.`_operation`
+  `changes_vip_4`.`_seq`,
+  `changes_vip_4`.`_operation`,
+  `outcomes_vip_4`.`status`,
+  `outcomes_vip_4`.`error_code`
 FROM `reverse_etl`.`changes_vip_4`
 LEFT OUTER JOIN `reverse_etl`.`outcomes_vip_4` ON `outcomes_vip_4`.`seq` = `changes_vip_4`.`_seq`
-WHERE `changes_vip_4`.`_seq` > 90
-    AND `changes_vip_4`.`_identity` IN ('ada@x.com', "o'hara@x.com")
-    AND `outcomes_vip_4`.`seq` IS NULL;
+WHERE `changes_vip_4`.`_identity` IN ('ada@x.com', "o'hara@x.com");

@@ -6,4 +6,7 @@ SELECT `reverse_etl`.`refused_vip_5`.`_identity`,
   `reverse_etl`.`refused_vip_5`.`_error_code`,
   `reverse_etl`.`refused_vip_5`.`_error_reason`
 FROM `reverse_etl`.`refused_vip_5`
-WHERE `reverse_etl`.`refused_vip_5`.`_identity` IN ('ada@x.com', 'o''hara@x.com');
+WHERE `reverse_etl`.`refused_vip_5`.`_identity` IN ('ada@x.com', 'o''hara@x.com')
+ORDER BY `reverse_etl`.`refused_vip_5`.`_identity`,
+  `reverse_etl`.`refused_vip_5`.`_primary_key`
+LIMIT 21;

@@ -2,6 +2,7 @@
 -- by tests/conformance and tests/acceptance. Lines are broken for reading.
 
 SELECT reverse_etl.changes_vip_5."_identity",
+  reverse_etl.changes_vip_5."_alias",
   reverse_etl.changes_vip_5."_primary_key",
   reverse_etl.changes_vip_5."_operation",
   reverse_etl.changes_vip_5."_retry",
@@ -9,6 +10,7 @@ SELECT reverse_etl.changes_vip_5."_identity",
   CASE
     WHEN (was."_identity" IS NOT NULL) THEN 1
     ELSE 0 END AS _known,
+  was."_alias" AS _was_alias,
   CAST(reverse_etl.changes_vip_5."email" AS VARCHAR) AS now_0,
   CAST(reverse_etl.changes_vip_5."plan" AS VARCHAR) AS now_1,
   CAST(reverse_etl.changes_vip_5."score" AS VARCHAR) AS now_2,

@@ -34,7 +34,7 @@ FROM (
     reverse_etl.failed_records.unidentified AS unidentified,
     reverse_etl.failed_records.fields AS fields,
     reverse_etl.failed_records.retry_requested_at AS retry_requested_at,
-    row_number() OVER (PARTITION BY reverse_etl.failed_records.error_code ORDER BY reverse_etl.failed_records.last_failed_run_id DESC, reverse_etl.failed_records.identity) AS place
+    row_number() OVER (PARTITION BY reverse_etl.failed_records.error_code, reverse_etl.failed_records.retryable, reverse_etl.failed_records.unidentified ORDER BY reverse_etl.failed_records.last_failed_run_id DESC, reverse_etl.failed_records.identity) AS place
   FROM reverse_etl.failed_records
   WHERE reverse_etl.failed_records.sync_name = 'vip'
 ) AS placed

@@ -8,4 +8,6 @@ SELECT reverse_etl.snapshot_vip_4."_identity",
   reverse_etl.snapshot_vip_4."score"
 FROM reverse_etl.snapshot_vip_4
 WHERE reverse_etl.snapshot_vip_4."_identity" IN ('ada@x.com', 'o''hara@x.com')
-    OR reverse_etl.snapshot_vip_4."_primary_key" = '7';
+    OR reverse_etl.snapshot_vip_4."_primary_key" = '7'
+ORDER BY reverse_etl.snapshot_vip_4."_identity"
+LIMIT 21;

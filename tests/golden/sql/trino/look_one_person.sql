@@ -1,6 +1,19 @@
 -- trino: only text. Written from the documentation; no statement here was ever
 -- executed by the service. Lines are broken for reading.
 
+SELECT DISTINCT reverse_etl.sync_log.identity
+FROM reverse_etl.sync_log
+WHERE reverse_etl.sync_log.sync_name = 'vip'
+    AND reverse_etl.sync_log.primary_key = '7'
+ORDER BY reverse_etl.sync_log.identity
+LIMIT 21;
+
+SELECT DISTINCT reverse_etl.snapshot_vip_4."_identity"
+FROM reverse_etl.snapshot_vip_4
+WHERE reverse_etl.snapshot_vip_4."_primary_key" = '7'
+ORDER BY reverse_etl.snapshot_vip_4."_identity"
+LIMIT 21;
+
 SELECT reverse_etl.sync_log.sync_name,
   reverse_etl.sync_log.sync_run_id,
   reverse_etl.sync_log.primary_key,
@@ -14,7 +27,7 @@ SELECT reverse_etl.sync_log.sync_name,
   reverse_etl.sync_log.sync_finished_at
 FROM reverse_etl.sync_log
 WHERE reverse_etl.sync_log.sync_name = 'vip'
-    AND (reverse_etl.sync_log.identity IN ('ada@x.com', 'o''hara@x.com') OR reverse_etl.sync_log.primary_key = '7')
+    AND reverse_etl.sync_log.identity IN ('ada@x.com', 'o''hara@x.com')
 ORDER BY reverse_etl.sync_log.sync_run_id,
   reverse_etl.sync_log.primary_key;
 
@@ -36,7 +49,7 @@ SELECT reverse_etl.failed_records.sync_name,
   reverse_etl.failed_records.retry_requested_at
 FROM reverse_etl.failed_records
 WHERE reverse_etl.failed_records.sync_name = 'vip'
-    AND (reverse_etl.failed_records.identity IN ('ada@x.com', 'o''hara@x.com') OR reverse_etl.failed_records.primary_key = '7')
+    AND reverse_etl.failed_records.identity IN ('ada@x.com', 'o''hara@x.com')
 ORDER BY reverse_etl.failed_records.identity;
 
 SELECT reverse_etl.residue.identity
@@ -46,9 +59,10 @@ WHERE reverse_etl.residue.sync_name = 'vip'
     AND reverse_etl.residue.identity IN ('ada@x.com', 'o''hara@x.com');
 
 SELECT reverse_etl.changes_vip_4."_identity",
-  reverse_etl.changes_vip_4."_operation"
+  reverse_etl.changes_vip_4."_seq",
+  reverse_etl.changes_vip_4."_operation",
+  reverse_etl.outcomes_vip_4."status",
+  reverse_etl.outcomes_vip_4."error_code"
 FROM reverse_etl.changes_vip_4
 LEFT OUTER JOIN reverse_etl.outcomes_vip_4 ON reverse_etl.outcomes_vip_4."seq" = reverse_etl.changes_vip_4."_seq"
-WHERE reverse_etl.changes_vip_4."_seq" > 90
-    AND reverse_etl.changes_vip_4."_identity" IN ('ada@x.com', 'o''hara@x.com')
-    AND reverse_etl.outcomes_vip_4."seq" IS NULL;
+WHERE reverse_etl.changes_vip_4."_identity" IN ('ada@x.com', 'o''hara@x.com');
