@@ -14,6 +14,7 @@
 #   make bench-page         docs/performance.md, from the figures of both
 #   make docs               the documents as a site, in the folder site
 #   make docs-pages         the pages of docs that are made of the code
+#   make tour               docs/tour.md, by trying a wheel as a new user would (minutes)
 #   make audit-dependencies known holes in the pinned requirements; asks a service on the network
 #   make lint               the same without the tests
 #   make format             rewrite the code in the house style
@@ -168,6 +169,11 @@ docs: $(DOCS_STAMP)
 
 docs-pages: $(DOCS_STAMP)
 	$(BIN)/python docs/generate
+
+# Faster, with what is installed here: .venv/bin/python docs/tour.py --here
+.PHONY: tour
+tour: $(DEV_STAMP)
+	$(BIN)/python docs/tour.py
 
 # Not among the pins: it has many dependencies, and says nothing without its service.
 .PHONY: audit-dependencies

@@ -388,7 +388,7 @@ class Run:
         if held is not None:
             self.end_unplanned("held", held)
         else:
-            text = "told to stop while planning; nothing was sent"
+            text = "told to stop while planning"
             self.end_unplanned("interrupted", Interrupted(text))
         return None
 
@@ -410,7 +410,7 @@ class Run:
         if expected is not None and plan_digest(tx, plan) != expected:
             raise PlanRefused(
                 "the source, the destination's state or the config has changed since the plan "
-                f"file was written; nothing was sent. Look again with: reverse-etl plan "
+                f"file was written. Look again with: reverse-etl plan "
                 f"{self.sync.name}",
             )
 

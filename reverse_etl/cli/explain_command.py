@@ -49,7 +49,7 @@ def explain(  # noqa: PLR0913 - the options of the command
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Tell the life of one person: why did they get that mail?
+    """The life of one person: why did they get that mail?
 
     The source row now, what the destination is believed to hold and since which run, every line
     of the log, the open failure, and what the next run will do. The query is evaluated once, as

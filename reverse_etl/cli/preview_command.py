@@ -117,6 +117,8 @@ def _show_refused(session: Session, refused: Refused) -> None:
     session.output.say(f"  {rows}: {refused.error_code}{new}")
     cells = [[key, identity, reason] for identity, key, reason in refused.samples]
     session.output.table(["primary key", "identity", "reason"], cells, "    ")
+    if refused.rows > len(cells):
+        session.output.say(f"    … and {refused.rows - len(cells)} more")
 
 
 def _show_brake(session: Session, found: Preview) -> None:

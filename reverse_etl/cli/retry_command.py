@@ -43,9 +43,10 @@ def retry(  # noqa: PLR0913 - the options of the command
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Let the next run plan failed records again, also those that wait for a change.
+    """Let the next run plan failed records again.
 
-    For when the cause is put right at the destination. Nothing is sent now.
+    Also those that wait for a change of their row: for when the cause is put right at the
+    destination. Nothing is sent now.
     """
     from reverse_etl.retrying import request_retry  # noqa: PLC0415 - loads the engine
 

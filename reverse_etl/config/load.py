@@ -87,8 +87,8 @@ def _read_document(path: Path, variables: Mapping[str, str]) -> Document:
         document = parse(decode(path.read_bytes()), variables)
     except OSError as error:
         line = (
-            f"{path}: cannot be read ({error.strerror}); write one (config.example.yaml shows "
-            f"every option), or name yours with --config PATH or {PATH_VARIABLE}"
+            f"{path}: cannot be read ({error.strerror}); `reverse-etl init` writes one to begin "
+            f"with, or name yours with --config PATH or {PATH_VARIABLE}"
         )
     except UnreadableError as error:
         where = error.position
@@ -99,7 +99,7 @@ def _read_document(path: Path, variables: Mapping[str, str]) -> Document:
         is_empty = document.value is None
         what = "the config is empty" if is_empty else "the config is not a mapping of keys"
         sections = ", ".join(SECTIONS)
-        line = f"{path}:1:1: {what}; it needs {sections} (config.example.yaml shows every option)"
+        line = f"{path}:1:1: {what}; it needs {sections} (`reverse-etl init` writes one)"
     raise ConfigError([line])
 
 

@@ -494,7 +494,7 @@ class ClickHouseWarehouse(Warehouse):
             place = f"{self.url.host or 'localhost'}:{self.url.port or 8123}"
             return WarehouseError(
                 f"no connection to the warehouse at {place}: {type(error.orig).__name__}. "
-                "Nothing is lost: try again when there is one.",
+                "Nothing is lost: check the url of the warehouse, or try again when there is one.",
             )
         return super().explained(error, source)
 

@@ -508,7 +508,7 @@ class MariaDBWarehouse(Warehouse):
             place = f" at {self.url.host}:{self.url.port or 3306}" if self.url.host else ""
             return WarehouseError(
                 f"no connection to the warehouse{place}: {self.plain_reason(error.orig)}. "
-                "Nothing is lost: try again when there is one.",
+                "Nothing is lost: check the url of the warehouse, or try again when there is one.",
             )
         return super().explained(error, source)
 

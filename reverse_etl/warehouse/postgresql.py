@@ -438,7 +438,7 @@ class PostgreSQLWarehouse(Warehouse):
         place = f" at {self.url.host}:{self.url.port or 5432}" if self.url.host else ""
         return WarehouseError(
             f"no connection to the warehouse{place}: {self.plain_reason(error)}. "
-            "Nothing is lost: try again when there is one.",
+            "Nothing is lost: check the url of the warehouse, or try again when there is one.",
         )
 
     def plain_reason(self, error: BaseException | None) -> str:

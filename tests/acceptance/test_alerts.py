@@ -31,6 +31,7 @@ from reverse_etl.ports import Ports
 from reverse_etl.report import RunSummary
 from reverse_etl.run import Options
 from reverse_etl.runner import Runner
+from tests import documents
 from tests.world import SYNC, World, address
 
 SECRET = "canary-0a7d51c3"
@@ -579,7 +580,7 @@ def test_the_command_says_who_took_the_message(
     refusing.answers = [403]
     code, out, err = command("test-notifications", "--json")
     assert (code, err) == (1, "")
-    assert json.loads(out) == {
+    assert documents.read(["test-notifications"], out) == {
         "format_version": "1.0",
         "notifications": [
             {
@@ -612,7 +613,7 @@ def test_the_command_needs_webhooks(world: World, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, value)
     code, out, err = command("test-notifications", "--json")
     assert code == 2
-    assert json.loads(out)["error_code"] == "config_error"
+    assert documents.read(["test-notifications"], out)["error_code"] == "config_error"
     assert "notifications: there are none to test" in err
 
 

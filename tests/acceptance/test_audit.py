@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from reverse_etl.audit import audit
 from reverse_etl.cli.app import run
 from reverse_etl.errors import AccountChanged, DestinationError, Interrupted, RunError
 from reverse_etl.ports import Ports
+from tests import documents
 
 if TYPE_CHECKING:
     from connectors.iterable.sandbox.people import ProjectType
@@ -682,6 +682,15 @@ def command(
 
 
 @duckdb_only
+def test_the_command_does_not_call_in_step_what_it_could_not_compare(
+    world: World, command: Callable[..., tuple[int, str]]
+) -> None:
+    world.put()
+    world.run()
+    assert command("audit", SYNC)[1].startswith(f"{SYNC}: nothing to compare\n")
+
+
+@duckdb_only
 def test_the_command_finds_and_repairs(
     world: World, command: Callable[..., tuple[int, str]]
 ) -> None:
@@ -695,13 +704,13 @@ def test_the_command_finds_and_repairs(
     for part in ("1 wrong against run 1", "1  missing", "ada@x.com", "eve@x.com", "--repair"):
         assert part in text
     code, text = command("audit", SYNC, "--json")
-    document = json.loads(text)
+    document = documents.read(["audit"], text)
     assert (code, document["wrong"], document["in_step"]) == (1, 1, False)
     assert document["counts"]["extra_others"] == 1
     assert document["samples"]["missing"] == [{"identity": "ada@x.com", "reason": None}]
     assert (document["format_version"], document["base_run_id"]) == ("1.0", 1)
     code, text = command("audit", SYNC, "--repair", "--json")
-    document = json.loads(text)
+    document = documents.read(["audit"], text)
     assert (code, document["status"], document["audit"]["wrong"]) == (0, "succeeded", 1)
     code, text = command("audit", SYNC, "--repair")
     assert (code, "nothing to send" in text) == (0, True)
@@ -718,7 +727,7 @@ def test_the_command_says_what_it_cannot_do(
     assert command("audit", "vipp")[0] == 2
     world.sandbox.state.lists.clear()
     code, text = command("audit", SYNC, "--json")
-    assert (code, json.loads(text)["error_code"]) == (1, "unknown_list")
+    assert (code, documents.read(["audit"], text)["error_code"]) == (1, "unknown_list")
     assert command("audit", SYNC, "--repair")[0] == 1
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from reverse_etl.connector import (
 )
 from reverse_etl.ports import Ports
 from reverse_etl.testing.planner import TakesEverything
+from tests import documents
 
 SYNC = "vip"
 LIST = "VIP customers"
@@ -330,6 +330,18 @@ def test_missing_rights_come_with_the_statements_that_help(guest: Guest) -> None
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_the_statements_that_help_are_told_once(guest: Guest) -> None:
+    guest.grant("revoke select on people from ROLE")
+
+    found = guest.look()
+
+    query, rights = (each for each in found.checked.findings if each.verdict == "failed")
+    assert "GRANT SELECT ON ALL TABLES" in query.text
+    assert (rights.subject, rights.text.splitlines()[1:]) == ("rights", [])
+    assert rights.text.endswith("Ask its owner for the same as above")
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_rights_that_were_given_are_proven_and_enough_for_a_run(guest: Guest) -> None:
     guest.grant("create schema reverse_etl", "grant usage, create on schema reverse_etl to ROLE")
 
@@ -520,13 +532,14 @@ def test_a_connector_without_questions_proves_nothing(tmp_path: Path, duckdb_url
 class Done:
     """A command that ended."""
 
+    words: Sequence[str]
     code: int
     out: str
     err: str
 
     @property
     def document(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
+        found = documents.read(self.words, self.out)
         assert found.pop("format_version") == "1.0"
         return found
 
@@ -544,7 +557,7 @@ def command(world: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
         with redirect_stdout(out), redirect_stderr(err):
             code = run([*words, "--config", str(world.folder / "config.yaml")])
         assert world.key not in out.getvalue() + err.getvalue()
-        return Done(code, out.getvalue(), err.getvalue())
+        return Done(words, code, out.getvalue(), err.getvalue())
 
     return here
 
@@ -627,7 +640,8 @@ def test_lists_as_a_document(world: Any, command: Callable[..., Done]) -> None:
 
 
 def test_lists_of_an_empty_account(command: Callable[..., Done]) -> None:
-    assert command("lists", "iterable").out == "the account has no lists\n"
+    said = command("lists", "iterable").out
+    assert said == "the account has no lists; a run makes the one that its config names\n"
 
 
 def test_lists_of_a_destination_that_is_not_there(command: Callable[..., Done]) -> None:

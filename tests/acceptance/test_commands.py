@@ -23,6 +23,7 @@ import pytest
 
 from connectors.iterable.sandbox import Fault, Sandbox
 from reverse_etl.cli.app import run
+from tests import documents
 
 KEY = "canary-7d1f0c9e5b"
 SUBSCRIBE = "/api/lists/subscribe"
@@ -129,17 +130,20 @@ class Project:
         out, err = io.StringIO(), io.StringIO()
         with chdir(self.folder), redirect_stdout(out), redirect_stderr(err):
             code = run(words)
-        return self.checked(Done(code, out.getvalue(), err.getvalue()))
+        return self.checked(Done(code, out.getvalue(), err.getvalue()), words)
 
     def end(self, process: subprocess.Popen[str]) -> Done:
         """Wait for the process."""
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
-        return self.checked(Done(process.returncode, out, err))
+        assert isinstance(process.args, list)
+        return self.checked(Done(process.returncode, out, err), process.args[3:])
 
-    def checked(self, done: Done) -> Done:
-        """Whatever was said must not hold a secret."""
+    def checked(self, done: Done, words: Sequence[str]) -> Done:
+        """Whatever was said must not hold a secret; a document is as its schema says."""
         for secret in self.secrets:
             assert secret not in done.out + done.err
+        if "--json" in words and done.out:
+            documents.read(words, done.out)
         return done
 
     def members(self, name: str = "People") -> set[str]:
@@ -482,6 +486,9 @@ def test_a_killed_run_is_settled_by_the_next_one(project: Project) -> None:
     status = project.here("status")
     assert "running" in status.out or "killed while delivering" in status.out
     time.sleep(1)  # the lease of the dead run, where no file lock proves it dead
+    shown = project.here("runs", "people").out
+    assert "killed while delivering" in shown
+    assert "run 1 was killed; the next one settles it first: reverse-etl run-sync people" in shown
     rest = project.run("run-sync", "people", "--json")
     assert rest.code == 0
     assert project.members() == addresses(*range(1, 101))
@@ -754,7 +761,7 @@ def test_a_duckdb_file_that_is_not_there(on_duckdb: Project) -> None:
     for command in (["plan", "people"], ["status"]):
         done = on_duckdb.here(*command)
         assert done.code == 1
-        assert "cannot open the DuckDB file" in done.err
+        assert "there is no DuckDB file" in done.err
     on_duckdb.execute("create table people (id integer, email varchar, plan varchar)")
 
 

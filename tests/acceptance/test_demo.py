@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
+
+from tests import documents
 
 PATIENCE_SECONDS = 120.0
 
@@ -81,8 +82,7 @@ def test_it_is_made_anew_and_told_in_json(told: tuple[Path, str]) -> None:
     folder, _ = told
     done = demo(folder, "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    document = json.loads(done.stdout)
-    assert document["format_version"] == "1.0"
+    document = documents.read(["demo"], done.stdout)
     assert Path(document["config"]).name == "config.yaml"
     runs = [run for run in document["runs"] if "run_id" in run and run["run_id"] is not None]
     assert [run["run_id"] for run in runs] == [1, 2, 3, 4, 5]

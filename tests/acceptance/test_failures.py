@@ -121,7 +121,7 @@ def test_what_is_left_of_a_plan_is_told(world: World) -> None:
     assert 0 < left < 3
     changes = f"{left} change{'' if left == 1 else 's'} of the plan"
     assert (report.aftermath or "").startswith(changes)
-    assert report.aftermath in "\n".join(report.lines())
+    assert str(report.aftermath) in "\n".join(report.lines())
     assert world.run().aftermath is None
 
 

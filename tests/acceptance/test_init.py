@@ -26,6 +26,7 @@ from dotenv import dotenv_values
 from reverse_etl.cli.app import run
 from reverse_etl.config import Config, load_config
 from reverse_etl.testing.server_process import free_port
+from tests import documents
 
 SECONDS = 120
 SAMPLE_FILES = {
@@ -94,7 +95,7 @@ class Somewhere:
             check=False,
             timeout=SECONDS,
         )
-        return self._silent_about_secrets(Done(done.returncode, done.stdout, done.stderr))
+        return self._checked(Done(done.returncode, done.stdout, done.stderr), words)
 
     def here(self, *words: str) -> Done:
         """Run a command in this process, where nothing depends on its being another one."""
@@ -108,11 +109,13 @@ class Somewhere:
         finally:
             os.environ.clear()
             os.environ.update(before)
-        return self._silent_about_secrets(Done(code, out.getvalue(), err.getvalue()))
+        return self._checked(Done(code, out.getvalue(), err.getvalue()), words)
 
-    def _silent_about_secrets(self, done: Done) -> Done:
+    def _checked(self, done: Done, words: Sequence[str]) -> Done:
         for secret in self.secrets:
             assert secret not in done.out + done.err
+        if "--json" in words:
+            documents.read(words, done.out)
         return done
 
     @property
@@ -649,7 +652,7 @@ def test_a_name_that_no_sync_may_have(place: Somewhere, shop: Shop) -> None:
 def test_a_duckdb_file_that_is_not_there_is_not_made(place: Somewhere) -> None:
     done = place.here("init", "--from-warehouse", "duckdb:///none.duckdb", "--table", "people")
     assert done.code == 1
-    assert "cannot open the DuckDB file" in done.err
+    assert "there is no DuckDB file" in done.err
     assert place.files == {}
 
 

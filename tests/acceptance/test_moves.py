@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,7 @@ from connectors.iterable.sandbox import Fault
 from reverse_etl.cli import app
 from reverse_etl.errors import ConfigError, WarehouseError
 from reverse_etl.move import move
+from tests import documents
 from tests.world import SYNC, Apart, Database, Kept, Killed, killed_at
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def test_the_command_says_what_it_moved_and_what_to_do_next(
         said = capsys.readouterr()
         assert password not in said.out + said.err
         if option:
-            assert json.loads(said.out)["rows"]["sync_log"] == len(world.log())
+            assert documents.read(["move"], said.out)["rows"]["sync_log"] == len(world.log())
         else:
             assert "let syncs.vip.source.warehouse be next" in said.out
 

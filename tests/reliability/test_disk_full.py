@@ -6,7 +6,6 @@ the same kind of error from the operating system, at the same places.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from reverse_etl.config import load_config
 from reverse_etl.report import RunSummary
 from reverse_etl.run import run_sync
 from reverse_etl.testing.site import PATIENCE_SECONDS, Site
+from tests import documents
 
 # The command, in a process whose files may not grow beyond a limit: the first argument, in bytes.
 LIMITED = """
@@ -48,11 +48,10 @@ def members(site: Site) -> set[str]:
     return site.destination.state()[0]
 
 
-def document(text: str) -> dict[str, Any]:
+def document(text: str, command: str = "run-sync") -> dict[str, Any]:
     """Return the document of a command, which says nothing of any person."""
     assert "@x.org" not in text
-    found: dict[str, Any] = json.loads(text)
-    return found
+    return documents.read([command], text)
 
 
 def last_status(site: Site) -> str:
@@ -139,7 +138,7 @@ def test_an_answer_that_finds_no_room_ends_an_audit(on_duckdb: Site, words: list
         timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 1
-    found = document(done.stdout)
+    found = document(done.stdout, "audit")
     assert "could not be kept" in found["error"]
     assert str(temporary) in found["error"]
     assert "Traceback" not in done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
@@ -27,6 +26,7 @@ from reverse_etl.testing.site import Command, Recorder, Site, wait_for
 from reverse_etl.warehouse import warehouse_at
 from reverse_etl.warehouse.base import Transaction, Warehouse
 from reverse_etl.warehouse.lease import Heartbeat, Lease
+from tests import documents
 
 BUSY = 5
 FAILED = 1
@@ -44,8 +44,7 @@ def people(count: int, plan: str = "free") -> dict[int, tuple[str, str]]:
 
 
 def document(command: Command) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(command.stdout)
-    return found
+    return documents.read(["run-sync"], command.stdout)
 
 
 @contextmanager

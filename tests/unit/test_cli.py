@@ -21,6 +21,7 @@ from reverse_etl.cli.output import Output, aligned, moment, visible
 from reverse_etl.cli.signals import Stop
 from reverse_etl.clock import SystemClock
 from reverse_etl.report import EXIT_CODES, RunSummary, counted, worst
+from tests import documents
 
 KEY = "canary-5c31"
 CONFIG = """\
@@ -94,7 +95,8 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     text = capsys.readouterr().out
     assert run(["--json", "--version"]) == 0
-    assert text == f"reverse-etl {json.loads(capsys.readouterr().out)['version']}\n"
+    document = documents.read(["--version"], capsys.readouterr().out)
+    assert text == f"reverse-etl {document['version']}\n"
 
 
 # --- wrong calls ---------------------------------------------------------------------------
@@ -111,7 +113,9 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["run-sync", "--all", "--plan", "plan.json"], "name just that one"),
         (["run-sync", "people", "other", "--plan", "plan.json"], "name just that one"),
         (["run-sync", "people", "--plan", "missing.json"], "missing.json: cannot be read"),
+        (["run-sync", "people", "--plan", "missing.json"], "plan people --out missing.json"),
         (["run-sync", "people", "--plan", "config.yaml"], "is no plan file"),
+        (["run-sync", "people", "--plan", "config.yaml"], "plan people --out plan.json"),
         (["run-sync", "people", "--plan", "list.json"], "is no plan file"),
         (["run-sync", "people", "--plan", "old.json"], "has format 0.9"),
         (["run-sync", "other", "--plan", "plan.json"], "is a plan of sync people, not of other"),
@@ -134,7 +138,7 @@ def test_a_wrong_call_contacts_nothing(
     assert said in captured.err
     if words:
         assert run([*words, "--json"]) == 2
-        document = json.loads(capsys.readouterr().out)
+        document = documents.read(words, capsys.readouterr().out)
         assert said in "\n".join(document["problems"])
     assert not (folder / "w.duckdb").exists()
 
@@ -181,7 +185,7 @@ def test_a_key_in_the_config_is_warned_of_and_not_shown(
     assert run(["validate", "--json"]) == 0
     captured = capsys.readouterr()
     assert captured.err.startswith("warning: config.yaml:4:")
-    assert len(json.loads(captured.out)["warnings"]) == 1
+    assert len(documents.read(["validate"], captured.out)["warnings"]) == 1
     assert KEY not in captured.out + captured.err
 
 
@@ -194,7 +198,7 @@ def test_what_a_run_would_refuse_is_refused_by_validate_too(
     for words in (["validate"], ["run-sync", "--all"], ["plan", "people"]):
         assert run(words) == 2
         captured = capsys.readouterr()
-        assert "config.yaml: syncs.people: no warehouse dialect for oracle" in captured.err
+        assert "config.yaml:7:25: syncs.people: no warehouse dialect for oracle" in captured.err
         assert "secret-word" not in captured.err
 
 
@@ -203,7 +207,7 @@ def test_the_schema_is_the_json_schema_of_the_config(capsys: pytest.CaptureFixtu
     plain = json.loads(capsys.readouterr().out)
     assert plain["required"] == ["warehouses", "destinations", "syncs"]
     assert run(["schema", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    document = documents.read(["schema"], capsys.readouterr().out)
     assert document == {"format_version": "1.0", "schema": plain}
 
 
@@ -231,7 +235,7 @@ def test_before_the_first_run_there_is_nothing_to_show(
 ) -> None:
     make_people(folder)
     assert run(["runs", "people"]) == 0
-    assert capsys.readouterr().out == "people never ran: reverse-etl run-sync people\n"
+    assert capsys.readouterr().out == "people never ran; run it with: reverse-etl run-sync people\n"
     assert run(["failures", "people"]) == 0
     assert capsys.readouterr().out == "people: no failed records\n"
     assert run(["status"]) == 0
@@ -257,7 +261,7 @@ def test_a_query_that_fails_is_told_by_plan(
     text = CONFIG.replace("identifiers: {email: email}", "identifiers: {email: e_mail}")
     (folder / "config.yaml").write_text(text)
     assert run(["plan", "people", "--json"]) == 1
-    document = json.loads(capsys.readouterr().out)
+    document = documents.read(["plan"], capsys.readouterr().out)
     assert (document["status"], document["error_code"]) == ("failed", "source_error")
     assert "closest: email" in document["error"]
 
@@ -318,7 +322,7 @@ def test_a_bug_is_called_one_and_shows_neither_locals_nor_secrets(
     assert "the key is" not in captured.err.replace('message = f"the key is', "")
     assert "in broken" in captured.err
     assert "a local value" not in captured.err.replace('local_canary = "a local value"', "")
-    document = json.loads(captured.out)
+    document = documents.read(["validate"], captured.out)
     assert document["error_code"] == "bug"
     assert KEY not in captured.out + captured.err
 
@@ -436,7 +440,7 @@ def test_validate_shows_when_each_sync_is_due(
         f"  other   {', '.join(SCHEDULES[schedule]) or 'by hand'}",
     ]
     assert run(["validate", "--schedules", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    document = documents.read(["validate"], capsys.readouterr().out)
     assert document["schedules"] == {"people": [], "other": SCHEDULES[schedule]}
 
 

@@ -148,17 +148,17 @@ NEEDS = "it needs warehouses, destinations, engine, notifications, syncs"
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", f":1:1: the config is empty; {NEEDS} (config.example.yaml shows every option)"),
-        (b"# only\n", f":1:1: the config is empty; {NEEDS} (config.example.yaml shows every option)"),
+        (b"", f":1:1: the config is empty; {NEEDS} (`reverse-etl init` writes one)"),
+        (b"# only\n", f":1:1: the config is empty; {NEEDS} (`reverse-etl init` writes one)"),
         (
             b"- a\n",
-            (f":1:1: the config is not a mapping of keys; {NEEDS} (config.example.yaml shows "
-            "every option)"),
+            (f":1:1: the config is not a mapping of keys; {NEEDS} (`reverse-etl init` writes "
+            "one)"),
         ),
         (
             b"text",
-            (f":1:1: the config is not a mapping of keys; {NEEDS} (config.example.yaml shows "
-            "every option)"),
+            (f":1:1: the config is not a mapping of keys; {NEEDS} (`reverse-etl init` writes "
+            "one)"),
         ),
         (b"a: 1\nb: \xff\n", ":2:4: the file is not UTF-8 from here on; save it as UTF-8"),
         ("a: 1".encode("utf-16"), ":1:1: the file is saved as UTF-16; save it as UTF-8"),
@@ -197,8 +197,8 @@ def test_no_file(tmp_path: Path) -> None:
         load_config(path, {}, {})
     assert caught.value.problems == [
         (
-            f"{path}: cannot be read (No such file or directory); write one "
-            "(config.example.yaml shows every option), or name yours with --config PATH or REVERSE_ETL_CONFIG"
+            f"{path}: cannot be read (No such file or directory); `reverse-etl init` "
+            "writes one to begin with, or name yours with --config PATH or REVERSE_ETL_CONFIG"
         )
     ]
 

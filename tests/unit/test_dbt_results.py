@@ -18,6 +18,7 @@ from reverse_etl.config import load_config
 from reverse_etl.config.dbt.manifest import Manifest
 from reverse_etl.config.dbt.results import RunResults, read_run_results
 from reverse_etl.config.schema import DbtNode
+from tests import documents
 
 DATA = Path(__file__).parents[1] / "data" / "dbt"
 VIP = "model.shop.vip"
@@ -166,7 +167,7 @@ def test_a_skipped_sync_touches_nothing_and_is_no_failure(
     option = put_results(folder, "v6_build_broken")
     assert run(["run-sync", "vips", option, "--json"]) == 0
     captured = capsys.readouterr()
-    document = json.loads(captured.out)
+    document = documents.read(["run-sync"], captured.out)
     told = (
         "model.shop.vip ended with 'error' in target/run_results.json; nothing was sent, run this "
         "again after a `dbt build` that succeeds"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from reverse_etl.errors import Busy, ConfigError, Interrupted, ReverseEtlError, 
 from reverse_etl.report import EXIT_CODES, RunSummary
 from reverse_etl.settle import Ending
 from sample_warehouse.build import SampleWarehouseError
+from tests import documents
 
 ROOT = Path(__file__).parents[2]
 ITERABLE = {each.code: each for each in IterableConnector.error_codes}
@@ -353,7 +353,7 @@ def test_all_codes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_codes_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run(["explain-error", "unknown_list", "--json"]) == 0
     explained = ITERABLE["unknown_list"]
-    assert json.loads(capsys.readouterr().out) == {
+    assert documents.read(["explain-error"], capsys.readouterr().out) == {
         "format_version": "1.0",
         "codes": [
             {
@@ -369,7 +369,7 @@ def test_codes_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         ],
     }
     assert app.run(["explain-error", "--json"]) == 0
-    codes = json.loads(capsys.readouterr().out)["codes"]
+    codes = documents.read(["explain-error"], capsys.readouterr().out)["codes"]
     assert [each["code"] for each in codes] == [each.code for each in EVERY]
 
 
@@ -386,7 +386,7 @@ def test_a_code_that_does_not_exist(
 ) -> None:
     assert app.run(["explain-error", code, "--json"]) == 2
     shown = capsys.readouterr()
-    (problem,) = json.loads(shown.out)["problems"]
+    (problem,) = documents.read(["explain-error"], shown.out)["problems"]
     assert f"{hint} `reverse-etl explain-error` lists them all" in problem
     assert hint in shown.err
 
@@ -412,7 +412,7 @@ def test_connectors_of_others_are_asked_too(
     monkeypatch.syspath_prepend(str(tmp_path))
     assert app.run(["explain-error", "unauthorized", "--json"]) == 0
     shown = capsys.readouterr()
-    found = json.loads(shown.out)["codes"]
+    found = documents.read(["explain-error"], shown.out)["codes"]
     assert [(each["connector"], each["meaning"][:6]) for each in found] == [
         ("iterable", ITERABLE["unauthorized"].meaning[:6]),
         ("other", "Theirs"),

@@ -465,7 +465,6 @@ def test_objects_count_with_their_members(
         (MappedField("extra", "x"), kinded("x", "json")),
         (MappedField("extra", "x"), columns(x=pa.map_(pa.string(), pa.int64()))),
         (MappedField("extra", "x", type="object"), columns(x=pa.string())),
-        (MappedField("extra", "not_there"), columns()),
     ],
 )
 def test_members_that_only_the_values_tell_are_said_to_be_unknown(
@@ -473,7 +472,14 @@ def test_members_that_only_the_values_tell_are_said_to_be_unknown(
 ) -> None:
     found = look_at_user({"create_new_fields": True}, fields={"x": field}, columns=schema)
     assert [verdict for verdict, _ in about(found, "fields")] == ["ok", "unproven"]
-    assert "extra may hold objects" in about(found, "fields")[1][1]
+    assert "the keys of the objects in extra" in about(found, "fields")[1][1]
+
+
+def test_of_a_query_that_could_not_be_asked_no_types_are_known() -> None:
+    found = look_at_user(fields=mapped("city"), columns=pa.schema([]), existing=fields_answer())
+    assert [verdict for verdict, _ in about(found, "fields")] == ["ok"]
+    verdict, text = only(found, "field types")
+    assert (verdict, "not compared" in text) == ("unproven", True)
 
 
 @pytest.mark.parametrize("given", [TOO_WEAK, NoAnswer("timed out"), answer({"fields": 1})])
@@ -568,7 +574,6 @@ def test_types_that_are_not_known_are_not_judged() -> None:
     for fields, schema, existing in (
         (mapped("city"), kinded("city", "json"), fields_answer()),
         (mapped("city"), columns(city=pa.null()), fields_answer()),
-        (mapped("city"), pa.schema([]), fields_answer()),
         (mapped("city"), columns(city=pa.int64()), fields_answer(city="hologram")),
         ({"f": MappedField("city", None)}, columns(), fields_answer()),
     ):

@@ -283,7 +283,7 @@ def test_a_refused_batch_is_narrowed_by_halving(status: int) -> None:
 @pytest.mark.parametrize(
     ("reply", "code", "words"),
     [
-        (answer({"code": "BadApiKey", "msg": "no"}, 401), "unauthorized", "reverse-etl check SYNC"),
+        (answer({"code": "BadApiKey", "msg": "no"}, 401), "unauthorized", "server-side key"),
         (
             answer({"code": "UniqueFieldsLimitExceeded", "params": {"limit": 1000}}, 400),
             "field_limit",

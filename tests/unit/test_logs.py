@@ -101,6 +101,14 @@ def test_the_steps_of_runs_are_told_where_they_are_wanted(
     assert "something else" in said
 
 
+@pytest.mark.parametrize(("every_run", "moment"), [(True, f"{MOMENT} "), (False, "")])
+def test_a_note_has_its_moment_where_all_lines_have(
+    capsys: pytest.CaptureFixture[str], *, every_run: bool, moment: str
+) -> None:
+    started(every_run=every_run).note("stopping")
+    assert re.fullmatch(f"{moment}stopping\n", written(capsys))
+
+
 def test_a_second_start_writes_no_line_twice(capsys: pytest.CaptureFixture[str]) -> None:
     started()
     started()
@@ -180,7 +188,7 @@ def test_notes_are_lines_like_the_others(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_notes_are_text_unless_json_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
-    started().note("warning: look\x1b[2J")
+    started(every_run=False).note("warning: look\x1b[2J")
     assert written(capsys) == "warning: look\\x1b[2J\n"
 
 

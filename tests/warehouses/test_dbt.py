@@ -9,7 +9,6 @@ the one here reads, so it must not be the newer one.
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -24,6 +23,7 @@ import pytest
 
 from connectors.iterable.sandbox import Sandbox
 from reverse_etl.cli.app import run
+from tests import documents
 
 DBT = os.environ.get("REVERSE_ETL_DBT") or shutil.which("dbt")
 PROJECT = Path(__file__).parents[1] / "data" / "dbt" / "project"
@@ -98,7 +98,8 @@ class Shop:
         with chdir(self.folder), redirect_stdout(out), redirect_stderr(err):
             code = run(["run-sync", *words, "--json"])
         assert out.getvalue(), err.getvalue()
-        return code, {report["sync"]: report for report in json.loads(out.getvalue())["syncs"]}
+        reports = documents.read(["run-sync"], out.getvalue())["syncs"]
+        return code, {report["sync"]: report for report in reports}
 
     def members(self, name: str) -> set[str]:
         state = self.sandbox.state

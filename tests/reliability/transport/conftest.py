@@ -7,7 +7,6 @@ then calls :meth:`World.repair`: one clean run must put everything right.
 from __future__ import annotations
 
 import io
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ import yaml
 from connectors.iterable.sandbox import Sandbox
 from reverse_etl.cli.app import run
 from reverse_etl.testing.proxy import HOST, Proxy, passing, proxying
+from tests import documents
 
 KEY = "canary-1c5e08d2"
 FOREIGN = "foreign@elsewhere.example"
@@ -145,7 +145,7 @@ class World:
         said = out.getvalue() + err.getvalue()
         for secret in (KEY, sa.make_url(self.url).password or KEY, "@rows.example"):
             assert secret not in said
-        return Done(code, json.loads(out.getvalue()), err.getvalue())
+        return Done(code, documents.read(command, out.getvalue()), err.getvalue())
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
