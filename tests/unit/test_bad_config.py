@@ -45,6 +45,7 @@ from pathlib import Path
 
 import pytest
 
+from reverse_etl import warehouse
 from reverse_etl.cli.app import run
 
 KEY = "canary-5c31f0"
@@ -85,6 +86,12 @@ def folder(tmp_path: Path, listener: socket.socket, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("BASE_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
     monkeypatch.delenv("REVERSE_ETL_CONFIG", raising=False)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def only_its_own_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget an engine that the tests of another file have made known to this process."""
+    monkeypatch.delitem(warehouse.DIALECTS, "loose", raising=False)
 
 
 def check(
