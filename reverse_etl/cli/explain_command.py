@@ -244,7 +244,7 @@ class _Shown:
         runs = f"{failed.attempts} run{'' if failed.attempts == 1 else 's'}"
         since = f"since run {failed.first_failed_run_id}, tried in {runs}"
         yield f"{failed.operation} {failed.error_code}, {since}: {failed.error_reason}"
-        yield f"see: {self._session.command('explain-error', failed.error_code)}"
+        yield f"see: reverse-etl explain-error {failed.error_code}"
 
     def _next(self, person: Person) -> str:
         if self._life.source_error is not None:

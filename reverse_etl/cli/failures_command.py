@@ -212,15 +212,17 @@ def _show_next_commands(session: Session, sync: str, by_code: Iterable[Mapping[s
     waiting = [e for e in by_code if not (e["tried_again"] or e["unidentified"])]
     sample = first["samples"][0]
     commands = {
-        "what a reason means": ("explain-error", first["error_code"]),
-        "the life of one": ("explain", sync, "--identity", sample["identity"]),
+        # It knows no config, and takes none.
+        "what a reason means": f"reverse-etl explain-error {first['error_code']}",
+        "the life of one": session.command("explain", sync, "--identity", sample["identity"]),
     }
     if waiting:
         why = waiting[0]["error_code"]
-        commands["once its cause is put right"] = ("retry", sync, "--reason", why)
+        retry = session.command("retry", sync, "--reason", why)
+        commands["once its cause is put right"] = retry
     width = max(map(len, commands)) + 1
-    for what, words in commands.items():
-        session.output.say(f"  {what + ':':<{width}} {session.command(*words)}")
+    for what, command in commands.items():
+        session.output.say(f"  {what + ':':<{width}} {command}")
 
 
 def _write_csv(records: Iterable[Mapping[str, Any]]) -> None:

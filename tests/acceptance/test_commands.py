@@ -355,7 +355,7 @@ def test_a_plan_of_a_change_since_it_was_written_is_refused(on_duckdb: Project) 
     on_duckdb.execute("update people set plan = 'paid' where id = 2")
     refused = on_duckdb.here("run-sync", "people", "--plan", "plan.json")
     assert refused.code == 1
-    assert "nothing was sent" in refused.out
+    assert "Nothing was sent" in refused.out
     assert on_duckdb.sent() == []
 
 
