@@ -378,7 +378,8 @@ def test_a_key_of_the_wrong_type_stops_at_once(world: World, status: int) -> Non
     report = world.run()
     assert (report.error_code, len(world.subscribed())) == ("unauthorized", 1)
     assert text in (report.error or "")
-    assert "server-side key" in (report.error or "")
+    # On loopback it is the stand-in that refuses; what is said of a real host is tested in unit.
+    assert "takes one key only" in (report.error or "")
 
 
 @duckdb_only
