@@ -40,8 +40,13 @@ def forget_old_logs(config: Config, warehouse_name: str, ports: Ports) -> list[s
     Raises:
         ReverseEtlError: The warehouse cannot be opened, or was lost.
     """
-    found = []
-    with warehouse_of(config, warehouse_name, ports.clock) as warehouse:
+    found: list[str] = []
+    warehouse = warehouse_of(config, warehouse_name, ports.clock)
+    with warehouse.looking() as tx:
+        # Nothing of ours is made for this, least of all a file with a mistyped name.
+        if not tx.control.has_table(warehouse.tables.state):
+            return found
+    with warehouse:
         warehouse.prepare_schema()
         for name, days in _rules(config, warehouse).items():
             if not _has_old_lines(warehouse, name, days):

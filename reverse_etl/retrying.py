@@ -69,18 +69,21 @@ def request_retry(  # noqa: PLR0913 - which records, in the words of the command
     name = sync.source.warehouse
     warehouse = warehouse_of(config, name, clock or SystemClock())
     with warehouse.looking() as tx:
-        if not warehouse.is_prepared(tx):
+        # Nothing of ours is made for this, least of all a file with a mistyped name.
+        if not tx.control.has_table(warehouse.tables.state):
             return Requested()
-    with warehouse, warehouse.transaction() as tx:
-        tx.state(sync.name)  # refuses a sync that has moved
-        chosen = control.choose_failures(
-            warehouse.tables.failed,
-            sync.name,
-            error_code=error_code,
-            primary_key=None if primary_key is None else sync.source.stored_key(primary_key),
-            identity=identity,
-        )
-        return ask_again(tx, chosen)
+    with warehouse:
+        warehouse.prepare_schema()
+        with warehouse.transaction() as tx:
+            tx.state(sync.name)  # refuses a sync that has moved
+            chosen = control.choose_failures(
+                warehouse.tables.failed,
+                sync.name,
+                error_code=error_code,
+                primary_key=None if primary_key is None else sync.source.stored_key(primary_key),
+                identity=identity,
+            )
+            return ask_again(tx, chosen)
 
 
 def ask_again(tx: Transaction, chosen: list[Expression]) -> Requested:

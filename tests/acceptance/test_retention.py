@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reverse_etl.config import load_config
+from reverse_etl.errors import WarehouseError
 from reverse_etl.ports import Ports
 from reverse_etl.retention import forget_old_logs
+from reverse_etl.retrying import request_retry
 from tests.world import SYNC, Killed, address, at_work, killed_at
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from tests.world import World
 
@@ -243,3 +247,25 @@ def test_killed_while_forgetting(kept: World, moment: str) -> None:
     assert forget(kept) in ([SYNC], [])
     assert lines(kept) == {}
     kept.quiet()
+
+
+def test_a_file_with_a_mistyped_name_is_not_made(tmp_path: Path) -> None:
+    text = """\
+warehouses:
+  local: {url: "duckdb:///mistyped.duckdb"}
+destinations:
+  iterable: {type: iterable, api_key: "${KEY}"}
+syncs:
+  people:
+    source: {warehouse: local, table: people, primary_key: id}
+    destination: {name: iterable, object: list, list: {name: People}}
+    identifiers: {email: email}
+"""
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    config = load_config(path, {"KEY": "k" * 32})
+    with pytest.raises(WarehouseError, match=r"there is no DuckDB file .*mistyped\.duckdb"):
+        forget_old_logs(config, "local", Ports())
+    with pytest.raises(WarehouseError, match=r"there is no DuckDB file .*mistyped\.duckdb"):
+        request_retry(config, "people")
+    assert [file.name for file in tmp_path.iterdir()] == ["config.yaml"]
