@@ -752,6 +752,15 @@ class FailuresDocument(Failures, Document):
     """Who is out of step, and why."""
 
 
+class Requested(Part):
+    """Failed records that are asked for, with one error code."""
+
+    error_code: str
+    """The code."""
+    count: Count
+    """How many."""
+
+
 class Retry(Document):
     """What the next run will try again."""
 
@@ -759,7 +768,7 @@ class Retry(Document):
     """Name of the sync."""
     requested: Count
     """How many failed records."""
-    by_code: dict[str, Count]
+    by_code: list[Requested]
     """The same by their error code."""
     without_identifier: Count
     """Rows that match too, but that nothing can be sent for."""

@@ -58,7 +58,9 @@ def retry(  # noqa: PLR0913 - the options of the command
         {
             "sync": sync,
             "requested": found.count,
-            "by_code": found.by_code,
+            "by_code": [
+                {"error_code": code, "count": count} for code, count in found.by_code.items()
+            ],
             "without_identifier": found.without_identifier,
         }
     )
