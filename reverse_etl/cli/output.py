@@ -206,7 +206,8 @@ def _styled(text: str, style: str) -> str:
     from rich.console import Console  # noqa: PLC0415 - on a terminal only
     from rich.text import Text  # noqa: PLC0415
 
-    console = Console(file=sys.stdout)
+    # Whether it is a terminal was asked already; while bars are shown, rich stands before it.
+    console = Console(file=sys.stdout, force_terminal=True)
     with console.capture() as captured:
         console.print(Text(text, style), end="", soft_wrap=True)
     return captured.get()
