@@ -261,6 +261,10 @@ class Run:
         with self.warehouse.transaction() as tx:
             state = tx.state(self.sync.name)
             unfinished = tx.control.rows(control.unfinished_runs(runs, self.sync.name))
+            if unfinished:
+                # Whoever took over between the two looks has a run here that is not dead, and its
+                # tables are not ours to drop.
+                self.lease.confirm(tx)
         for run_id, started_at in unfinished:
             if state.base is not None and run_id == state.base.run_id:
                 self._settle_killed(state, started_at)
