@@ -200,10 +200,10 @@ class DuckDBWarehouse(Warehouse):
     )
 
     def open(self, *, read_only: bool = False) -> None:
-        """Open the file; wait up to 5 s for another process to let go of it.
+        """Open the file; wait up to 5 s for whoever keeps us out to let go of it.
 
         Raises:
-            Busy: Another process kept it open, named by its process id.
+            Busy: Another process kept it open, named by its process id, or a look of this one did.
             WarehouseError: There is no such file, it is not a DuckDB file, or it has the name of
                 our schema.
         """
@@ -213,30 +213,35 @@ class DuckDBWarehouse(Warehouse):
             # Nothing is known yet, and nothing is asked of it but room.
             path, read_only = ":memory:", False
         waited = 0.0
-        while True:
-            try:
-                self._connect(path, read_only=read_only)
-                break
-            except duckdb.IOException as error:
-                holder = re.search(r"PID (\d+)", str(error))
-                if "Could not set lock" not in str(error):
-                    raise WarehouseError(_cannot_open(path, error, read_only=read_only)) from None
-                if waited >= FILE_WAIT_SECONDS:
-                    who = f"process {holder[1]}" if holder else "another process"
-                    raise Busy(
-                        f"{path} is held by {who}: a DuckDB file has one writer at a time. "
-                        "Try again when it is done.",
-                    ) from None
-            except duckdb.Error as error:
-                if not (read_only and "different configuration" in str(error)):
-                    raise WarehouseError(_cannot_open(path, error, read_only=read_only)) from None
-                # This process has it open for writing already: it is the source of a workspace
-                # that its tables move to. Nothing is written through a look anyway.
-                read_only = False
-                continue
+        while holder := self._kept_out_by(path, read_only=read_only):
+            if waited >= FILE_WAIT_SECONDS:
+                raise Busy(
+                    f"{path} is held by {holder}: a DuckDB file has one writer at a time. "
+                    "Try again when it is done.",
+                )
             self.clock.sleep(FILE_POLL_SECONDS)
             waited += FILE_POLL_SECONDS
         super().open()
+
+    def _kept_out_by(self, path: str, *, read_only: bool) -> str | None:
+        """Open the file; return who holds it where that cannot be, None once it is open."""
+        try:
+            self._connect(path, read_only=read_only)
+        except duckdb.IOException as error:
+            if "Could not set lock" not in str(error):
+                raise WarehouseError(_cannot_open(path, error, read_only=read_only)) from None
+            holder = re.search(r"PID (\d+)", str(error))
+            return f"process {holder[1]}" if holder else "another process"
+        except duckdb.Error as error:
+            if "different configuration" not in str(error):
+                raise WarehouseError(_cannot_open(path, error, read_only=read_only)) from None
+            if read_only:
+                # This process has it open for writing already. Nothing is written through a look
+                # anyway.
+                return self._kept_out_by(path, read_only=False)
+            # The scheduler looks at one sync, or at what is old, while it runs another.
+            return "this process, which looks at it or opened it by a url with other settings"
+        return None
 
     def _connect(self, path: str, *, read_only: bool) -> None:
         settings: dict[str, Any] = dict(self.url.query)

@@ -110,6 +110,34 @@ def test_it_opens_as_soon_as_the_other_lets_go(path: Path, holder: subprocess.Po
     assert len(clock.waits) == 1
 
 
+def test_a_look_of_this_process_is_waited_for(path: Path) -> None:
+    """The scheduler looks at one sync while it is about to run another."""
+    look = at(path)
+    look.open(read_only=True)
+    clock = WatchedClock(look.close)
+    with at(path, clock) as warehouse:
+        warehouse.prepare_schema()
+    assert len(clock.waits) == 1
+
+
+def test_a_look_of_this_process_that_does_not_end_is_told_after_five_seconds(path: Path) -> None:
+    look, clock = at(path), StandingClock()
+    look.open(read_only=True)
+    with pytest.raises(Busy, match="held by this process, which looks at it"):
+        at(path, clock).open()
+    look.close()
+    assert sum(clock.waits) == pytest.approx(5, abs=0.11)
+
+
+def test_a_look_does_not_wait_for_a_run_of_this_process(path: Path) -> None:
+    with at(path) as running:
+        running.prepare_schema()
+        clock = StandingClock()
+        with at(path, clock).looking() as tx:
+            assert tx.connection.exec_driver_sql("select 1").scalar() == 1
+        assert clock.waits == []
+
+
 def test_a_closed_file_is_free(path: Path) -> None:
     warehouse = at(path)
     with warehouse:
